@@ -1,0 +1,73 @@
+# The four ways in which a target of this project is made. Every target sees the source root (for
+# `#include "common/os/fd.h"`) and carries the project's warnings.
+
+# prefork_cc_library(NAME <name> [HDRS ...] [SRCS ...] [DEPS ...])
+# Makes the static library `prefork_<name>` with the alias `prefork::<name>`; header-only without SRCS.
+function(prefork_cc_library)
+  cmake_parse_arguments(ARG "" "NAME" "HDRS;SRCS;DEPS" ${ARGN})
+  set(target prefork_${ARG_NAME})
+  if(ARG_SRCS)
+    add_library(${target} STATIC ${ARG_SRCS} ${ARG_HDRS})
+    target_compile_options(${target} PRIVATE ${PREFORK_WARNINGS})
+    target_include_directories(${target} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+    target_link_libraries(${target} PUBLIC ${ARG_DEPS})
+  else()
+    add_library(${target} INTERFACE)
+    target_include_directories(${target} INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
+    target_link_libraries(${target} INTERFACE ${ARG_DEPS})
+  endif()
+  add_library(prefork::${ARG_NAME} ALIAS ${target})
+endfunction()
+
+# prefork_cc_binary(NAME <name> SRCS ... [DEPS ...])
+function(prefork_cc_binary)
+  cmake_parse_arguments(ARG "" "NAME" "SRCS;DEPS" ${ARGN})
+  add_executable(${ARG_NAME} ${ARG_SRCS})
+  target_compile_options(${ARG_NAME} PRIVATE ${PREFORK_WARNINGS})
+  target_include_directories(${ARG_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_link_libraries(${ARG_NAME} PRIVATE ${ARG_DEPS})
+endfunction()
+
+# prefork_cc_test(NAME <name> SRCS ... [DEPS ...] [LABELS ...] [TIMEOUT <seconds>])
+# Makes a GoogleTest program and registers it as one ctest test.
+function(prefork_cc_test)
+  cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  prefork_cc_binary(NAME ${ARG_NAME} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS} GTest::gmock GTest::gtest_main)
+  add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
+  set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# prefork_proto_library(NAME <name> PROTOS <file relative to proto/> ... [GRPC])
+# Generates C++ (and, with GRPC, service stubs) into the build folder; include as "prefork/v1/x.pb.h".
+function(prefork_proto_library)
+  cmake_parse_arguments(ARG "GRPC" "NAME" "PROTOS" ${ARGN})
+  set(root ${PROJECT_SOURCE_DIR}/proto)
+  set(out ${PROJECT_BINARY_DIR}/proto)
+  file(MAKE_DIRECTORY ${out})
+  set(sources)
+  foreach(proto ${ARG_PROTOS})
+    string(REGEX REPLACE "\\.proto$" "" stem ${proto})
+    set(generated ${out}/${stem}.pb.cc ${out}/${stem}.pb.h)
+    set(flags --cpp_out=${out})
+    if(ARG_GRPC)
+      list(APPEND generated ${out}/${stem}.grpc.pb.cc ${out}/${stem}.grpc.pb.h)
+      list(APPEND flags --grpc_out=${out} --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin>)
+    endif()
+    add_custom_command(
+      OUTPUT ${generated}
+      COMMAND protobuf::protoc -I${root} ${flags} ${proto}
+      DEPENDS ${root}/${proto}
+      COMMENT "Generating ${proto}")
+    list(APPEND sources ${generated})
+  endforeach()
+  add_library(prefork_${ARG_NAME} STATIC ${sources})
+  target_include_directories(prefork_${ARG_NAME} SYSTEM PUBLIC $<BUILD_INTERFACE:${out}>)
+  target_link_libraries(prefork_${ARG_NAME} PUBLIC protobuf::libprotobuf)
+  if(ARG_GRPC)
+    target_link_libraries(prefork_${ARG_NAME} PUBLIC gRPC::grpc++)
+  endif()
+  add_library(prefork::${ARG_NAME} ALIAS prefork_${ARG_NAME})
+endfunction()

@@ -1,0 +1,98 @@
+#ifndef PREFORK_COMMON_SHM_QUEUE_H_
+#define PREFORK_COMMON_SHM_QUEUE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/shm/lane_layout.h"
+
+namespace prefork::shm {
+
+// The two ends of one single-producer single-consumer ring of variable-length records; the design note is in
+// queue.cc. Neither end trusts the other: indices and lengths are copied once, then checked, and nonsense is a
+// DATA_LOSS status that names the field. Neither end ever blocks; the caller sleeps (see Prepare/CancelSleep).
+
+// Where a record was put; what the producer needs to revoke it.
+struct RecordPosition {
+  uint64_t offset = 0;  // monotonic byte offset of the record's header
+};
+
+class QueueProducer {
+ public:
+  QueueProducer() = default;
+  // `ring` and `indices` are not owned; ring_bytes is a power of two. `event_fd` wakes a sleeping consumer; not owned.
+  QueueProducer(std::byte* ring, size_t ring_bytes, QueueIndices* indices, uint32_t generation, int event_fd);
+
+  // Reserves room for a body of `body_bytes`; the caller fills it, then calls Commit. Returns an empty span when the
+  // ring is too full now; bodies over max_body_bytes() never fit. The consumer sees nothing before Publish().
+  std::span<std::byte> Reserve(RecordKind kind, size_t body_bytes);
+  RecordPosition Commit();
+  // Makes all committed records visible: one release store.
+  void Publish();
+  // Publish, full fence, and if the consumer sleeps one eventfd write.
+  void PublishAndWake();
+
+  // Takes a published record back. True: the consumer will skip it. False: it is claimed already (or done).
+  bool Revoke(RecordPosition position);
+  // Has the consumer claimed the record? For positions the consumer has not released yet.
+  bool IsClaimed(RecordPosition position) const;
+  // Has the consumer released everything up to and including the record at `position`?
+  absl::StatusOr<bool> IsReleased(RecordPosition position) const;
+
+  size_t max_body_bytes() const { return ring_bytes_ / 4; }
+  // Bytes committed and not yet released by the consumer. DATA_LOSS when the consumer's index is nonsense.
+  absl::StatusOr<size_t> used_bytes() const;
+  // Asks to be woken (via the producer's own eventfd) when the consumer frees room. Used by a worker whose up
+  // queue is full; the consumer calls QueueConsumer::TakeProducerWaiting after releasing.
+  void SetWaiting(bool waiting);
+
+ private:
+  std::byte* ring_ = nullptr;
+  size_t ring_bytes_ = 0;
+  QueueIndices* indices_ = nullptr;
+  uint32_t generation_ = 0;
+  int event_fd_ = -1;
+  uint64_t tail_ = 0;            // committed, maybe not published
+  mutable uint64_t cached_head_ = 0;
+  uint64_t reserved_offset_ = 0;
+  size_t reserved_bytes_ = 0;
+};
+
+class QueueConsumer {
+ public:
+  QueueConsumer() = default;
+  QueueConsumer(const std::byte* ring, size_t ring_bytes, QueueIndices* indices, uint32_t generation);
+
+  struct Record {
+    RecordKind kind;
+    std::span<const std::byte> body;  // in shared memory: copy before checking contents
+    uint64_t offset;
+  };
+  // The next record, or nothing when the queue is empty. Padding and revoked records are skipped. With `claim`
+  // the record is claimed first (down queue), so a record returned is the caller's alone.
+  // DATA_LOSS: an index, length, kind, claim word or generation makes no sense.
+  absl::StatusOr<std::optional<Record>> Next(bool claim);
+  // Gives the room of the record last returned (and all before it) back to the producer.
+  void Release();
+  // Announces sleep; returns false when records have come in the meantime (then do not sleep).
+  bool PrepareSleep();
+  void CancelSleep();
+  bool TakeProducerWaiting();  // true once after the producer found the ring full
+
+ private:
+  std::byte* ring_ = nullptr;
+  size_t ring_bytes_ = 0;
+  QueueIndices* indices_ = nullptr;
+  uint32_t generation_ = 0;
+  uint64_t head_ = 0;
+  uint64_t next_ = 0;
+  uint64_t cached_tail_ = 0;
+};
+
+}  // namespace prefork::shm
+
+#endif  // PREFORK_COMMON_SHM_QUEUE_H_

@@ -1,0 +1,56 @@
+#ifndef PREFORK_COMMON_SHM_SEGMENT_H_
+#define PREFORK_COMMON_SHM_SEGMENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "common/os/fd.h"
+#include "common/os/mapping.h"
+
+namespace prefork::shm {
+
+// A sealed memfd that carries one large payload, mapped in this process. The memory was allocated with fallocate
+// when it was created, so touching it never faults. Immutable size; contents have one writer at a time.
+class Segment {
+ public:
+  uint64_t id() const { return id_; }
+  int fd() const { return fd_.get(); }
+  size_t capacity_bytes() const { return mapping_.size(); }
+  std::span<std::byte> bytes() { return mapping_.bytes(); }
+  std::span<const std::byte> bytes() const { return mapping_.bytes(); }
+
+ private:
+  friend class SegmentPool;
+  Segment(uint64_t id, os::Fd fd, os::Mapping mapping);
+  uint64_t id_;
+  os::Fd fd_;
+  os::Mapping mapping_;
+};
+
+// Hands out segments and takes them back into a warm free list when the last SegmentRef goes. Thread-safe.
+using SegmentRef = std::shared_ptr<Segment>;
+
+struct SegmentPoolOptions {
+  size_t max_total_bytes = size_t{1} << 30;  // leased and warm together; over it: RESOURCE_EXHAUSTED
+  size_t max_warm_bytes = size_t{256} << 20;  // kept for reuse
+};
+
+class SegmentPool : public std::enable_shared_from_this<SegmentPool> {
+ public:
+  static std::shared_ptr<SegmentPool> Create(const SegmentPoolOptions& options);
+  // A segment of at least `size_bytes` (size classes: powers of two from 64 KiB). RESOURCE_EXHAUSTED names the limit.
+  // Recycled memory is not cleared unless `zero`; a segment never goes from one user to another uncleared (`owner_uid`).
+  absl::StatusOr<SegmentRef> Lease(size_t size_bytes, uint32_t owner_uid);
+  size_t leased_bytes() const;
+  size_t warm_bytes() const;
+};
+
+}  // namespace prefork::shm
+
+#endif  // PREFORK_COMMON_SHM_SEGMENT_H_

@@ -1,0 +1,95 @@
+#ifndef PREFORK_COMMON_ZYGOTE_PROTOCOL_H_
+#define PREFORK_COMMON_ZYGOTE_PROTOCOL_H_
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/os/fd.h"
+
+// What the daemon and a zygote, and the daemon and a worker, say on their SEQPACKET sockets. A zygote is any
+// executable that speaks this: one message is one packet, a MessageHeader then the fixed struct then text; descriptors
+// travel by SCM_RIGHTS in the order named. Little-endian, no padding. The daemon checks every byte that it receives.
+namespace prefork::zygote {
+
+inline constexpr uint32_t kProtocolVersion = 1;
+// The zygote finds its socket at the descriptor whose number stands in this environment variable.
+inline constexpr char kSocketVariable[] = "PREFORK_ZYGOTE_FD";
+inline constexpr size_t kMaxMessageBytes = 64 << 10;
+
+enum class MessageType : uint32_t {
+  // zygote -> daemon
+  kReady = 1,        // once, after preloading. Text: one offered function a line (name, TAB, description).
+  kFailed = 2,       // preloading failed; the zygote ends. Text: why.
+  kForked = 3,       // answer to kFork, after the fork. One descriptor: a pidfd.
+  kForkFailed = 4,   // answer to kFork. errno and text.
+  kExited = 5,       // a worker was reaped: wait status and rusage.
+  // daemon -> zygote
+  kFork = 16,        // six descriptors: lane memfd, down eventfd, up eventfd, control socket, stdout, stderr
+  kShutdown = 17,    // end; workers are killed first
+  // worker -> daemon, on the worker's control socket
+  kWorkerReady = 32,      // the lane is mapped; tasks are welcome
+  kSegmentRequest = 33,   // room for a large value: size
+  // daemon -> worker, on the worker's control socket
+  kSegment = 48,          // segment ID and size; one descriptor. For a request, or ahead of a task that names it.
+  kSegmentDenied = 49,    // text: why
+  kSegmentRelease = 50,   // unmap and close that segment
+};
+
+struct MessageHeader {
+  uint32_t type;
+  uint32_t text_bytes;
+};
+
+struct WorkerName {
+  uint32_t index;
+  uint32_t generation;
+};
+
+struct ReadyBody {
+  uint32_t protocol_version;
+  uint32_t pid;
+};
+struct ForkBody {
+  WorkerName worker;
+  uint32_t dedicated;  // 1: the worker runs one task and ends with its exit code
+  uint32_t reserved;
+};
+struct ForkedBody {
+  WorkerName worker;
+  uint32_t pid;
+  uint32_t reserved;
+};
+struct ForkFailedBody {
+  WorkerName worker;
+  int32_t error_number;
+  uint32_t reserved;
+};
+struct ExitedBody {
+  WorkerName worker;
+  uint32_t pid;
+  int32_t wait_status;  // as wait4(2) gives it
+  int64_t user_cpu_ns;
+  int64_t system_cpu_ns;
+  int64_t max_rss_bytes;
+  int64_t minor_faults;
+  int64_t major_faults;
+  int64_t voluntary_switches;
+  int64_t involuntary_switches;
+};
+struct WorkerReadyBody {
+  WorkerName worker;
+};
+struct SegmentBody {  // kSegment, kSegmentRequest (id 0), kSegmentDenied, kSegmentRelease
+  uint64_t segment_id;
+  uint64_t size_bytes;
+};
+
+}  // namespace prefork::zygote
+
+#endif  // PREFORK_COMMON_ZYGOTE_PROTOCOL_H_
