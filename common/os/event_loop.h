@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -18,11 +19,12 @@
 
 namespace prefork::os {
 
-// An epoll loop owned by one thread: descriptors, timers and closures posted from other threads. It sleeps
-// in epoll_wait without a periodic tick. All methods but Post() and Stop() belong to the loop's thread.
+// An epoll loop owned by one thread: descriptors, timers and closures posted from other threads. It
+// sleeps in epoll_wait without a periodic tick. All methods but Post() and Stop() belong to the
+// loop's thread.
 class EventLoop {
  public:
-  using Callback = std::function<void()>;
+  using Callback = absl::AnyInvocable<void()>;
   using FdCallback = std::function<void(uint32_t epoll_events)>;
   using TimerId = uint64_t;
 
@@ -30,23 +32,28 @@ class EventLoop {
   static absl::StatusOr<std::unique_ptr<EventLoop>> Create(Clock* clock);
   ~EventLoop();
 
-  // Watches `fd` (not owned) for `events` (EPOLLIN, EPOLLET, ...). The callback may remove any watch, its own too.
+  // Watches `fd` (not owned) for `events` (EPOLLIN, EPOLLET, ...). The callback may remove any
+  // watch, its own too.
   absl::Status Watch(int fd, uint32_t events, FdCallback callback);
   absl::Status Modify(int fd, uint32_t events);
-  // Must be called before the descriptor is closed. After it the callback is not run again, even for
-  // events that were already fetched.
+  // Must be called before the descriptor is closed. After it the callback is not run again, even
+  // for events that were already fetched.
   void Unwatch(int fd);
 
-  // Runs `callback` once when the monotonic clock has reached `deadline_ns`. Returns an ID for CancelTimer.
+  // Runs `callback` once when the monotonic clock has reached `deadline_ns`. Returns an ID for
+  // CancelTimer.
   TimerId AddTimer(int64_t deadline_ns, Callback callback);
   void CancelTimer(TimerId id);
 
-  // Thread-safe: runs `callback` on the loop's thread, in posting order per thread. Wakes the loop only if it sleeps.
+  // Thread-safe: runs `callback` on the loop's thread, in posting order per thread. Wakes the loop
+  // only if it sleeps.
   void Post(Callback callback);
 
-  // Runs on every pass, after descriptors, timers and posts and before sleeping. Returns true if it made
-  // progress and wants another pass before the loop may sleep. Used for queues that are checked, not signalled.
-  // `arm` is called right before sleeping (announce "I sleep", then the handler runs once more), `disarm` after waking.
+  // Runs on every pass, after descriptors, timers and posts and before sleeping. Returns true if it
+  // made progress and wants another pass before the loop may sleep. Used for queues that are
+  // checked, not signalled. `arm` is called right before sleeping (announce "I sleep"), then `run`
+  // once more; the loop sleeps only if that made no progress either. `disarm` is called after
+  // waking, or when the sleep was called off.
   struct PassHandler {
     std::function<bool()> run;
     std::function<void()> arm;
@@ -54,7 +61,8 @@ class EventLoop {
   };
   void SetPassHandler(PassHandler handler);
 
-  // Runs until Stop(). RunOnce waits at most `max_wait_ns` (negative: no bound) for the first event; for tests.
+  // Runs until Stop(). RunOnce waits at most `max_wait_ns` (negative: no bound) for the first
+  // event; for tests.
   void Run();
   void RunOnce(int64_t max_wait_ns);
   // Thread-safe.

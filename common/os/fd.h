@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "absl/status/statusor.h"
+
 namespace prefork::os {
 
 // Owns one file descriptor and closes it. Movable, not copyable; -1 owns nothing.
@@ -22,6 +24,8 @@ class Fd {
   int get() const { return fd_; }
   bool valid() const { return fd_ >= 0; }
 
+  // A second descriptor for the same file, closed on exec. Fails with the errno of fcntl.
+  absl::StatusOr<Fd> Duplicate() const;
   // Gives the descriptor up; the caller closes it.
   [[nodiscard]] int Release() { return std::exchange(fd_, -1); }
   // Closes the descriptor held, if any, and takes `fd`.

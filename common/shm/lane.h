@@ -23,9 +23,10 @@ struct LaneOptions {
   size_t up_bytes = 128 << 10;    // power of two, at least 4096
 };
 
-// One memfd with two queues between the engine and one worker; the design note is in lane.cc. A LaneOwner is the
-// engine's end and creates the memory; a LaneGuest is the worker's end and maps what it was given. Each end is
-// used by one thread. A lane is thrown away with its worker and never reset.
+// One memfd with two queues between the engine and one worker; the design note is in lane.cc. A
+// LaneOwner is the engine's end and creates the memory; a LaneGuest is the worker's end and maps
+// what it was given. Each end is used by one thread. A lane is thrown away with its worker and
+// never reset.
 class LaneOwner {
  public:
   // Fails with RESOURCE_EXHAUSTED when memory or descriptors run out; never later with SIGBUS.
@@ -38,7 +39,9 @@ class LaneOwner {
   // The descriptors the worker gets; all are closed with this object.
   int memfd() const { return memfd_.get(); }
   int down_eventfd() const { return down_event_.get(); }  // engine writes, worker sleeps on it
-  int up_eventfd() const { return up_event_.get(); }      // worker writes, engine has it in its epoll (edge-triggered)
+  int up_eventfd() const {
+    return up_event_.get();
+  }  // worker writes, engine has it in its epoll (edge-triggered)
 
  private:
   LaneOwner() = default;

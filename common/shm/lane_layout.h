@@ -5,24 +5,27 @@
 #include <cstddef>
 #include <cstdint>
 
-// The bytes of a lane, as both processes see them. Everything here is fixed-width, little-endian and free of
-// pointers; the reader of a field copies it once and checks it. Sole writers are named per field.
+// The bytes of a lane, as both processes see them. Everything here is fixed-width, little-endian
+// and free of pointers; the reader of a field copies it once and checks it. Sole writers are named
+// per field.
 namespace prefork::shm {
 
 inline constexpr uint64_t kLaneMagic = 0x314e4c4b46525050;  // "PPRFKLN1"
 inline constexpr uint32_t kLaneVersion = 1;
 inline constexpr size_t kCacheLine = 64;
 
-// States of a record's claim word. The producer writes kReady when it publishes; after that the word moves once,
-// by compare-and-swap, to kClaimed (consumer) or kRevoked (producer).
+// States of a record's claim word. The producer writes kReady when it publishes; after that the
+// word moves once, by compare-and-swap, to kClaimed (consumer) or kRevoked (producer).
 enum class ClaimState : uint32_t { kReady = 1, kClaimed = 2, kRevoked = 3 };
 
-// One direction's indices. Both count bytes ever written or read, and never wrap in practice (64 bits).
+// One direction's indices. Both count bytes ever written or read, and never wrap in practice (64
+// bits).
 struct QueueIndices {
-  alignas(kCacheLine) std::atomic<uint64_t> tail;              // writer: producer. Bytes published.
-  alignas(kCacheLine) std::atomic<uint64_t> head;              // writer: consumer. Bytes released.
-  alignas(kCacheLine) std::atomic<uint32_t> consumer_sleeping;  // writer: consumer; producer may clear it when it wakes.
-  std::atomic<uint32_t> producer_waiting;                       // writer: producer, when it found the queue full.
+  alignas(kCacheLine) std::atomic<uint64_t> tail;  // writer: producer. Bytes published.
+  alignas(kCacheLine) std::atomic<uint64_t> head;  // writer: consumer. Bytes released.
+  alignas(kCacheLine) std::atomic<uint32_t> consumer_sleeping;  // writer: consumer; producer may
+                                                                // clear it when it wakes.
+  std::atomic<uint32_t> producer_waiting;  // writer: producer, when it found the queue full.
 };
 static_assert(sizeof(QueueIndices) == 3 * kCacheLine);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -30,15 +33,18 @@ static_assert(std::atomic<uint32_t>::is_always_lock_free);
 
 // Words about the task that runs now. They let the engine attribute output and show a hang.
 struct LaneStatus {
-  alignas(kCacheLine) std::atomic<uint64_t> running_task;  // writer: worker. Task ID, 0 between tasks.
-  std::atomic<uint64_t> progress;                          // writer: worker. Grows at every step of the worker's loop.
-  alignas(kCacheLine) std::atomic<uint64_t> cancelled_task;  // writer: engine. The task that is asked to stop.
-  std::atomic<uint64_t> output_read_begin;  // writer: engine. Output reads begun (see output attribution).
-  std::atomic<uint64_t> output_read_end;    // writer: engine. Output reads finished.
+  alignas(
+      kCacheLine) std::atomic<uint64_t> running_task;  // writer: worker. Task ID, 0 between tasks.
+  std::atomic<uint64_t> progress;  // writer: worker. Grows at every step of the worker's loop.
+  alignas(kCacheLine)
+      std::atomic<uint64_t> cancelled_task;  // writer: engine. The task that is asked to stop.
+  std::atomic<uint64_t>
+      output_read_begin;  // writer: engine. Output reads begun (see output attribution).
+  std::atomic<uint64_t> output_read_end;  // writer: engine. Output reads finished.
 };
 
 struct LaneHeader {
-  uint64_t magic;       // writer: engine, before sharing; as all plain fields here
+  uint64_t magic;  // writer: engine, before sharing; as all plain fields here
   uint32_t version;
   uint32_t worker_index;
   uint64_t total_bytes;
@@ -53,30 +59,38 @@ struct LaneHeader {
   LaneStatus status;
 };
 
-// In front of every record of a ring. Records are 8-byte aligned and do not wrap: where one would not fit before
-// the end of the ring, a kPadding record fills the rest.
+// Records begin at multiples of this, so that what is left at the end of a ring always holds a
+// header.
+inline constexpr size_t kRecordAlignment = 16;
+
+// In front of every record of a ring. Records do not wrap: where one would not fit before the end
+// of the ring, a kPadding record fills the rest. Writer: the producer, before it publishes; but see
+// `claim`.
 struct RecordHeader {
-  uint32_t body_bytes;           // without this header and without the alignment
-  uint16_t kind;                 // RecordKind
+  uint32_t body_bytes;  // without this header and without the alignment
+  uint16_t kind;        // RecordKind
   uint16_t reserved;
-  std::atomic<uint32_t> claim;   // ClaimState; see its writers there. Up records stay kReady.
-  uint32_t generation;           // of the worker the record is for or from
+  std::atomic<uint32_t> claim;  // ClaimState; see its writers there. Up records stay kReady.
+  uint32_t generation;          // of the worker the record is for or from
 };
 static_assert(sizeof(RecordHeader) == 16);
 
 enum class RecordKind : uint16_t {
   kPadding = 1,
-  kTask = 2,      // down: a TaskRecord, then function name, content type and inline payload
-  kStarted = 16,  // up: a StartedRecord; only for tasks sent with kTaskNotifyStart
+  kTask = 2,       // down: a TaskRecord, then function name, content type and inline payload
+  kStarted = 16,   // up: a StartedRecord; only for tasks sent with kTaskNotifyStart
   kFinished = 17,  // up: a FinishedRecord, then error text, content type and inline value
   kProgress = 18,  // up: a ProgressRecord, then the text
   kPartial = 19,   // up: a PartialRecord, then content type and inline value
 };
 
 // TaskRecord::flags
-inline constexpr uint32_t kTaskNotifyStart = 1;  // announce the start at once (else only with the result)
-inline constexpr uint32_t kTaskMeasure = 2;      // measure CPU time and fence output exactly (see output_capture.cc)
-inline constexpr uint32_t kTaskDedicated = 4;    // the worker's only task: end the process with its exit code
+inline constexpr uint32_t kTaskNotifyStart =
+    1;  // announce the start at once (else only with the result)
+inline constexpr uint32_t kTaskMeasure =
+    2;  // measure CPU time and fence output exactly (see output_capture.cc)
+inline constexpr uint32_t kTaskDedicated =
+    4;  // the worker's only task: end the process with its exit code
 
 struct TaskRecord {
   uint64_t task_id;
@@ -98,8 +112,9 @@ struct StartedRecord {
 // How a task ended in the eyes of the worker that outlived it.
 enum class TaskOutcome : uint32_t {
   kSucceeded = 1,
-  kFailed = 2,    // the task's own error: text in the record
-  kExited = 3,    // command runtime: the child's exit code or signal is in `wait_status` (zero counts as success)
+  kFailed = 2,  // the task's own error: text in the record
+  kExited = 3,  // command runtime: the child's exit code or signal is in `wait_status` (zero counts
+                // as success)
   kCancelled = 4,  // the task noticed that it was cancelled and stopped
 };
 
@@ -107,11 +122,11 @@ struct FinishedRecord {
   uint64_t task_id;
   int64_t started_ns;
   int64_t finished_ns;
-  int64_t cpu_ns;          // user + system of the task and its waited-for children; -1: not measured
+  int64_t cpu_ns;  // user + system of the task and its waited-for children; -1: not measured
   uint64_t peak_rss_bytes;  // of the process that ran it; 0: not measured
-  uint32_t outcome;        // TaskOutcome
-  int32_t wait_status;     // as wait(2) gives it; command runtime only
-  uint64_t segment_id;     // 0: the value is inline
+  uint32_t outcome;         // TaskOutcome
+  int32_t wait_status;      // as wait(2) gives it; command runtime only
+  uint64_t segment_id;      // 0: the value is inline
   uint64_t value_bytes;
   uint32_t error_bytes;
   uint32_t content_type_bytes;

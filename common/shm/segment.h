@@ -15,8 +15,9 @@
 
 namespace prefork::shm {
 
-// A sealed memfd that carries one large payload, mapped in this process. The memory was allocated with fallocate
-// when it was created, so touching it never faults. Immutable size; contents have one writer at a time.
+// A sealed memfd that carries one large payload, mapped in this process. The memory was allocated
+// with fallocate when it was created, so touching it never faults. Immutable size; contents have
+// one writer at a time.
 class Segment {
  public:
   uint64_t id() const { return id_; }
@@ -33,22 +34,28 @@ class Segment {
   os::Mapping mapping_;
 };
 
-// Hands out segments and takes them back into a warm free list when the last SegmentRef goes. Thread-safe.
+// Hands out segments and takes them back into a warm free list when the last SegmentRef goes.
+// Thread-safe.
 using SegmentRef = std::shared_ptr<Segment>;
 
 struct SegmentPoolOptions {
-  size_t max_total_bytes = size_t{1} << 30;  // leased and warm together; over it: RESOURCE_EXHAUSTED
+  size_t max_total_bytes = size_t{1}
+                           << 30;  // leased and warm together; over it: RESOURCE_EXHAUSTED
   size_t max_warm_bytes = size_t{256} << 20;  // kept for reuse
 };
 
 class SegmentPool : public std::enable_shared_from_this<SegmentPool> {
  public:
   static std::shared_ptr<SegmentPool> Create(const SegmentPoolOptions& options);
-  // A segment of at least `size_bytes` (size classes: powers of two from 64 KiB). RESOURCE_EXHAUSTED names the limit.
-  // Recycled memory is not cleared unless `zero`; a segment never goes from one user to another uncleared (`owner_uid`).
+  // A segment of at least `size_bytes`: 64 KiB, then four size classes to each doubling.
+  // RESOURCE_EXHAUSTED names the limit; INVALID_ARGUMENT for 0 bytes. Recycled memory is not
+  // cleared; it only ever goes back to the same `owner_uid`, because a former holder may have kept
+  // it mapped. IDs are never used twice, also not for recycled memory.
   absl::StatusOr<SegmentRef> Lease(size_t size_bytes, uint32_t owner_uid);
   size_t leased_bytes() const;
   size_t warm_bytes() const;
+  // Gives all warm memory back to the kernel.
+  void TrimWarm();
 };
 
 }  // namespace prefork::shm

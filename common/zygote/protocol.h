@@ -12,9 +12,10 @@
 #include "absl/types/span.h"
 #include "common/os/fd.h"
 
-// What the daemon and a zygote, and the daemon and a worker, say on their SEQPACKET sockets. A zygote is any
-// executable that speaks this: one message is one packet, a MessageHeader then the fixed struct then text; descriptors
-// travel by SCM_RIGHTS in the order named. Little-endian, no padding. The daemon checks every byte that it receives.
+// What the daemon and a zygote, and the daemon and a worker, say on their SEQPACKET sockets. A
+// zygote is any executable that speaks this: one message is one packet, a MessageHeader then the
+// fixed struct then text; descriptors travel by SCM_RIGHTS in the order named. Little-endian, no
+// padding. The daemon checks every byte that it receives.
 namespace prefork::zygote {
 
 inline constexpr uint32_t kProtocolVersion = 1;
@@ -24,21 +25,24 @@ inline constexpr size_t kMaxMessageBytes = 64 << 10;
 
 enum class MessageType : uint32_t {
   // zygote -> daemon
-  kReady = 1,        // once, after preloading. Text: one offered function a line (name, TAB, description).
-  kFailed = 2,       // preloading failed; the zygote ends. Text: why.
-  kForked = 3,       // answer to kFork, after the fork. One descriptor: a pidfd.
-  kForkFailed = 4,   // answer to kFork. errno and text.
-  kExited = 5,       // a worker was reaped: wait status and rusage.
+  kReady =
+      1,  // once, after preloading. Text: one offered function a line (name, TAB, description).
+  kFailed = 2,      // preloading failed; the zygote ends. Text: why.
+  kForked = 3,      // answer to kFork, after the fork. One descriptor: a pidfd.
+  kForkFailed = 4,  // answer to kFork. errno and text.
+  kExited = 5,      // a worker was reaped: wait status and rusage.
   // daemon -> zygote
-  kFork = 16,        // six descriptors: lane memfd, down eventfd, up eventfd, control socket, stdout, stderr
-  kShutdown = 17,    // end; workers are killed first
+  kFork =
+      16,  // six descriptors: lane memfd, down eventfd, up eventfd, control socket, stdout, stderr
+  kShutdown = 17,  // end; workers are killed first
   // worker -> daemon, on the worker's control socket
-  kWorkerReady = 32,      // the lane is mapped; tasks are welcome
-  kSegmentRequest = 33,   // room for a large value: size
+  kWorkerReady = 32,     // the lane is mapped; tasks are welcome
+  kSegmentRequest = 33,  // room for a large value: size
   // daemon -> worker, on the worker's control socket
-  kSegment = 48,          // segment ID and size; one descriptor. For a request, or ahead of a task that names it.
-  kSegmentDenied = 49,    // text: why
-  kSegmentRelease = 50,   // unmap and close that segment
+  kSegment =
+      48,  // segment ID and size; one descriptor. For a request, or ahead of a task that names it.
+  kSegmentDenied = 49,   // text: why
+  kSegmentRelease = 50,  // unmap and close that segment
 };
 
 struct MessageHeader {
