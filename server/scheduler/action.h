@@ -10,14 +10,27 @@ namespace prefork::scheduler {
 // What the caller has to do next, in this order. A flat struct: a million of them a second pass by.
 struct Action {
   enum class Kind : uint8_t {
-    kDispatch,        // put `task` (attempt `attempt`) into `worker`'s lane
-    kRevoke,          // take `task` back from `worker`'s lane; answer with Revoked or RevokeRefused
-    kAskToStop,       // running `task` on `worker`: set the cancelled flag and send SIGTERM to its tree (not to the lane's others)
-    kKillWorker,      // kill `worker`'s whole process tree now; WorkerDied follows
-    kStartDedicated,  // start a worker for `task` alone; answer with WorkerReady(for_task) or DedicatedFailed
-    kStateChanged,    // `task` is in `state` now (`cause` when terminal); tell whoever listens
-    kRetryScheduled,  // attempt `attempt` ended with `cause`; another begins at `at_ns`
-    kWorkerIdle,      // `worker` has nothing in its lane: retire or recycle it if you want to
+    // Put `task` (attempt `attempt`) into `worker`'s lane. It is DISPATCHED now; no kStateChanged
+    // says so.
+    kDispatch,
+    // Take `task` back from `worker`'s lane; answer with Revoked or RevokeRefused.
+    kRevoke,
+    // Set the cancelled flag of running `task` and send SIGTERM to its tree. Nothing else is in the
+    // lane.
+    kAskToStop,
+    // Kill `worker`'s whole process tree now; WorkerDied follows.
+    kKillWorker,
+    // Start a worker for `task` alone; answer with WorkerReady(for_task) or DedicatedFailed.
+    kStartDedicated,
+    // `task` is in `state` now: kRunning, kQueued (it came back from a lane), or terminal with
+    // `cause`. Tell whoever listens.
+    kStateChanged,
+    // Attempt `attempt` of `task` ended with `cause`; another begins at `at_ns`. It is QUEUED until
+    // then.
+    kRetryScheduled,
+    // `worker` has nothing in its lane: retire or recycle it if you want to. Sent when it becomes
+    // empty and is given nothing new; a dedicated worker has done its duty then.
+    kWorkerIdle,
   };
   Kind kind;
   TaskState state = TaskState::kQueued;

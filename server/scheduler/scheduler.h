@@ -13,11 +13,11 @@
 namespace prefork::scheduler {
 
 struct PoolLimits {
-  size_t max_queued = 2'000'000;  // tasks not yet terminal; over it Submit refuses
-  uint32_t max_dedicated = 64;    // dedicated workers at once; the others wait
+  size_t max_queued = 2'000'000;       // tasks not yet terminal; over it Submit refuses
+  uint32_t max_dedicated = 64;         // dedicated workers at once; the others wait
   int64_t lane_target_ns = 1'000'000;  // work to keep in one lane
   uint32_t max_lane_depth = 512;
-  uint32_t max_crashes = 3;       // a task that killed this many workers is not retried any more
+  uint32_t max_crashes = 3;  // a task that killed this many workers is not retried any more
 };
 
 struct SchedulerCounts {
@@ -25,42 +25,73 @@ struct SchedulerCounts {
   size_t workers = 0, idle_workers = 0;
 };
 
-// Decides which task runs where and when, and what follows from every end; the design note is in scheduler.cc.
-// A pure state machine: events in, actions out. No I/O, no clock (each event carries `now_ns`, which never goes back), no
-// threads. Actions gather in actions() until the caller takes them; calling in again while handling them is fine.
+// What is allocated in here. All zero once every task is forgotten and every pool and worker is
+// gone.
+struct SchedulerFootprint {
+  size_t tasks = 0;         // slots in use
+  size_t task_details = 0;  // tasks with times of their own
+  size_t timers = 0;
+  size_t flows = 0;         // pairs of client and priority with live tasks
+  size_t policies = 0;      // distinct sets of timeout, grace and retry options
+  size_t dependencies = 0;  // edges of `after`
+  size_t workers = 0;
+  size_t pools = 0;
+};
+
+// Decides which task runs where and when, and what follows from every end; the design note is in
+// scheduler.cc. A pure state machine: events in, actions out. No I/O, no clock (each event carries
+// `now_ns`, which never goes back), no threads. Actions gather until the caller takes them; calling
+// in again while handling them is fine. Messages that come late (from a worker already dead, about
+// a task already settled or no longer in that worker's lane) have no effect.
 class Scheduler {
  public:
   Scheduler();
   ~Scheduler();
 
   // --- pools ---
+  // Keys are not used again.
   void AddPool(PoolKey pool, const PoolLimits& limits);
-  // Tasks not yet terminal are cancelled with kPoolDeleted.
+  // Tasks not yet terminal are cancelled with kPoolDeleted and the workers retired.
   void RemovePool(PoolKey pool, int64_t now_ns);
-  void SetPaused(PoolKey pool, bool paused, int64_t now_ns);  // nothing new starts; running tasks go on
+  // Nothing new starts, entries not claimed come back by kRevoke; running tasks go on.
+  void SetPaused(PoolKey pool, bool paused, int64_t now_ns);
 
   // --- tasks ---
-  // RESOURCE_EXHAUSTED: the pool's queue is full. `slot` must be free. Refusals leave no trace.
+  // RESOURCE_EXHAUSTED: the pool's queue is full. NOT_FOUND: no such pool. INVALID_ARGUMENT: the
+  // retry policy makes no sense. Refusals leave no trace. `slot` must be free. A predecessor in
+  // `after` that succeeded counts as done; one that ended otherwise or is unknown cancels the task
+  // at once (kDependencyFailed).
   absl::Status Submit(TaskSlot slot, const TaskSpec& spec, int64_t now_ns);
-  // Terminal at once when queued, after a revoke when dispatched, after the process stopped when running. A second
-  // call with `force` skips the grace period. No effect on a terminal task.
+  // Terminal at once when queued, after a revoke when dispatched, after the process stopped when
+  // running, after the answer to kStartDedicated while its worker starts. A second call with
+  // `force` skips the grace period. No effect on a terminal task.
   void Cancel(TaskSlot slot, EndCause cause, bool force, int64_t now_ns);
   // A terminal task's slot may be used again.
   void ForgetTask(TaskSlot slot);
+  // These three want a slot in use.
   TaskState state(TaskSlot slot) const;
-  uint32_t attempt(TaskSlot slot) const;
+  uint32_t attempt(TaskSlot slot) const;  // the one that runs or comes next; from 1
   WorkerKey worker(TaskSlot slot) const;  // kNone unless dispatched or running
 
   // --- what happened ---
-  void WorkerReady(WorkerKey worker, PoolKey pool, TaskSlot for_task, int64_t now_ns);  // for_task: kNone or the dedicated task
+  // `for_task`: kNone, or the dedicated task this worker was started for.
+  void WorkerReady(WorkerKey worker, PoolKey pool, TaskSlot for_task, int64_t now_ns);
   void DedicatedFailed(TaskSlot task, int64_t now_ns);
-  // No new tasks for this worker; entries not claimed come back by kRevoke. kWorkerIdle follows when it is empty.
+  // No new tasks for this worker; entries not claimed come back by kRevoke. kWorkerIdle follows
+  // when it is empty, at once if it is already.
   void RetireWorker(WorkerKey worker, int64_t now_ns);
-  // After the lane was drained. `running` is the one claimed and unfinished task or kNone; `cause` is why the worker died.
+  // After the lane was drained. `running` is the one claimed and unfinished task or kNone; `cause`
+  // is why its attempt ended: kWorkerDied, kOutOfMemory, kProtocolViolation, or what its exit
+  // means.
   void WorkerDied(WorkerKey worker, TaskSlot running, EndCause cause, int64_t now_ns);
+  // `started_ns` is the worker's word and only trusted as far as it is not in the future.
   void Started(WorkerKey worker, TaskSlot task, int64_t started_ns, int64_t now_ns);
-  // `cause` kCompleted, kTaskError or kCancelledByClient (the task obeyed); `run_ns` feeds the lane depth.
+  // `cause`: kCompleted, kTaskError, kCancelledByClient (the task obeyed) or kInternalLimit (its
+  // payload could not be carried; also before it was ever put into the lane). `run_ns` feeds the
+  // lane depth.
   void Finished(WorkerKey worker, TaskSlot task, EndCause cause, int64_t run_ns, int64_t now_ns);
+  // The answers to kRevoke. Revoked is also the answer to a kDispatch that found the lane full: the
+  // worker then gets nothing more until its lane has moved.
   void Revoked(WorkerKey worker, TaskSlot task, int64_t now_ns);
   void RevokeRefused(WorkerKey worker, TaskSlot task, int64_t now_ns);  // it was claimed: it runs
 
@@ -70,11 +101,13 @@ class Scheduler {
   void AdvanceTo(int64_t now_ns);
 
   // --- out ---
-  // Decides dispatches for what changed since the last call and returns everything to be done since the last TakeActions.
-  // `out` is cleared and swapped, so its memory is reused.
+  // Decides dispatches for what changed since the last call and returns everything to be done since
+  // the last TakeActions. `out` is cleared and swapped, so its memory is reused.
   void TakeActions(int64_t now_ns, std::vector<Action>* out);
 
-  SchedulerCounts counts(PoolKey pool) const;
+  SchedulerCounts counts(PoolKey pool) const;  // zero for an unknown pool
+  uint32_t lane_depth(PoolKey pool) const;  // entries a lane may hold now; zero for an unknown pool
+  SchedulerFootprint footprint() const;
   // Aborts on a broken invariant: for tests and the simulation.
   void CheckInvariants() const;
 
