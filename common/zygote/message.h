@@ -44,6 +44,10 @@ struct SegmentGrant {  // kSegment, with its memfd
   uint64_t segment_id;
   uint64_t size_bytes;
 };
+struct ValueSegment {  // with its memfd; never mistaken for the segment of a task on its way
+  uint64_t segment_id;
+  uint64_t size_bytes;
+};
 struct SegmentDenied {
   uint64_t size_bytes;
   std::string reason;
@@ -53,7 +57,8 @@ struct SegmentRelease {
 };
 
 using Message = std::variant<Ready, Failed, Forked, ForkFailed, Exited, Fork, Shutdown, WorkerReady,
-                             SegmentRequest, SegmentGrant, SegmentDenied, SegmentRelease>;
+                             SegmentRequest, SegmentGrant, SegmentDenied, SegmentRelease,
+                             ValueSegment>;
 
 // Places of kFork's descriptors.
 enum ForkDescriptor : size_t {

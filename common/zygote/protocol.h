@@ -39,10 +39,10 @@ enum class MessageType : uint32_t {
   kWorkerReady = 32,     // the lane is mapped; tasks are welcome
   kSegmentRequest = 33,  // room for a large value: size
   // daemon -> worker, on the worker's control socket
-  kSegment =
-      48,  // segment ID and size; one descriptor. For a request, or ahead of a task that names it.
+  kSegment = 48,         // segment ID and size; one descriptor. Ahead of a task that names it.
   kSegmentDenied = 49,   // text: why
   kSegmentRelease = 50,  // unmap and close that segment
+  kValueSegment = 51,    // answer to kSegmentRequest: segment ID and size; one descriptor
 };
 
 struct MessageHeader {
@@ -89,7 +89,8 @@ struct ExitedBody {
 struct WorkerReadyBody {
   WorkerName worker;
 };
-struct SegmentBody {  // kSegment, kSegmentRequest (id 0), kSegmentDenied, kSegmentRelease
+// kSegment, kValueSegment, kSegmentRequest (id 0), kSegmentDenied (id 0), kSegmentRelease
+struct SegmentBody {
   uint64_t segment_id;
   uint64_t size_bytes;
 };

@@ -40,7 +40,7 @@ class PoolObserver {
   virtual void OnLaneReadable(Worker& worker) = 0;
   // Bytes from the worker's stdout (1) or stderr (2) and the task they belong to (0: none).
   virtual void OnOutput(Worker& worker, int stream, uint64_t task_id, std::string_view bytes) = 0;
-  // A worker asks for room for a large value; answer with Worker::SendSegment or DenySegment.
+  // A worker asks for room for a large value; answer with Worker::GrantSegment or DenySegment.
   virtual void OnSegmentRequest(Worker& worker, uint64_t size_bytes) = 0;
   // Its process, and whatever it had started, is gone; reaped. The lane has been drained through OnLaneReadable.
   virtual void OnWorkerExited(Worker& worker, const WorkerExit& exit) = 0;
@@ -62,9 +62,10 @@ class Worker {
   absl::Time started_at() const;
   shm::LaneOwner& lane();
 
-  // Hands a segment over ahead of a task that names it, or in answer to a request. The worker holds a lease until
-  // ReleaseSegment or its death.
+  // Hands a segment over ahead of a task that names it. The worker holds a lease until ReleaseSegment or its death.
   absl::Status SendSegment(const shm::SegmentRef& segment);
+  // The two answers to OnSegmentRequest, which is asked one at a time. The lease is as above.
+  absl::Status GrantSegment(const shm::SegmentRef& segment);
   absl::Status DenySegment(uint64_t size_bytes, std::string_view why);
   // The lease of `segment_id`, or null when the worker has none: a worker may only name segments it was given.
   shm::SegmentRef FindSegment(uint64_t segment_id) const;
