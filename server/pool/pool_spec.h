@@ -12,7 +12,8 @@ namespace prefork::pool {
 
 enum class Runtime : uint8_t { kCommand = 1, kNative = 2, kPython = 3 };
 
-// How a pool is made; the effective values, defaults filled in. For the meaning of each field see prefork/v1/pool.proto.
+// How a pool is made; the effective values, defaults filled in. For the meaning of each field see
+// prefork/v1/pool.proto.
 struct PoolSpec {
   std::string name = "default";
   Runtime runtime = Runtime::kCommand;
