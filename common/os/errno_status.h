@@ -6,9 +6,8 @@
 
 namespace prefork::os {
 
-// "what: reason", with the cure where one is known: EMFILE, ENFILE, ENOMEM, ENOSPC, EDQUOT and
-// EAGAIN of process creation become RESOURCE_EXHAUSTED; the others get the code of
-// absl::ErrnoToStatusCode.
+// "what: reason", and the cure where one is known (descriptor and memory limits, which are
+// RESOURCE_EXHAUSTED). The code is that of absl::ErrnoToStatusCode.
 absl::Status ErrnoStatus(int error_number, absl::string_view what);
 
 }  // namespace prefork::os

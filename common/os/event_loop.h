@@ -1,10 +1,13 @@
 #ifndef PREFORK_COMMON_OS_EVENT_LOOP_H_
 #define PREFORK_COMMON_OS_EVENT_LOOP_H_
 
+#include <sys/epoll.h>
+
 #include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -61,23 +64,56 @@ class EventLoop {
   };
   void SetPassHandler(PassHandler handler);
 
-  // Runs until Stop(). RunOnce waits at most `max_wait_ns` (negative: no bound) for the first
-  // event; for tests.
+  // Runs until Stop(); what was posted before Stop() is still run. RunOnce makes one pass and waits
+  // at most `max_wait_ns` (negative: no bound) for its first event; for tests.
   void Run();
   void RunOnce(int64_t max_wait_ns);
   // Thread-safe.
   void Stop();
 
   Clock* clock() const { return clock_; }
-  // How often epoll_wait returned; the idle benchmark and `prefork doctor` read it.
+  // How often the loop woke from a sleep; the idle benchmark and `prefork doctor` read it.
+  // Thread-safe.
   uint64_t wakeups() const { return wakeups_.load(std::memory_order_relaxed); }
 
  private:
-  struct WatchEntry;
-  explicit EventLoop(Clock* clock);
-  // Implementation is in event_loop.cc.
+  struct Watched {
+    uint32_t
+        generation;  // tells an event of this watch from one of an earlier watch of the same number
+    FdCallback callback;
+  };
+  using TimerKey = std::pair<int64_t, TimerId>;  // deadline first
+
+  EventLoop(Clock* clock, Fd epoll, Fd wake);
+  bool Pass(int64_t max_wait_ns);
+  int64_t NextWaitNs(int64_t max_wait_ns) const;
+  bool FallAsleep();
+  int Wait(int64_t wait_ns);
+  void DispatchEvents(int count);
+  void FireTimers();
+  void RunPosted();
+  bool RunPassHandler() { return pass_handler_.run && pass_handler_.run(); }
+
   Clock* const clock_;
+  const Fd epoll_;
+  const Fd wake_;  // eventfd, edge-triggered
   std::atomic<uint64_t> wakeups_{0};
+
+  // The loop thread's own.
+  absl::flat_hash_map<int, std::shared_ptr<Watched>> watches_;
+  uint32_t next_generation_ = 1;
+  absl::btree_map<TimerKey, Callback> timers_;
+  absl::flat_hash_map<TimerId, int64_t> timer_deadlines_ns_;
+  TimerId next_timer_ = 1;
+  PassHandler pass_handler_;
+  bool progress_ = false;  // the pass handler wants another pass
+  std::vector<epoll_event> events_;
+  std::vector<Callback> running_;  // posts of this pass; kept for its memory
+
+  absl::Mutex mutex_;
+  std::vector<Callback> posted_ ABSL_GUARDED_BY(mutex_);
+  bool asleep_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace prefork::os

@@ -21,9 +21,9 @@ inline constexpr size_t kMaxPacketFds = 16;
 absl::StatusOr<std::pair<Fd, Fd>> CreateSeqpacketPair();
 
 // Sends one packet, whole or not at all; never raises SIGPIPE. `fds` are lent and stay open here.
-// UNAVAILABLE: the socket is non-blocking and full. ABORTED: the other side closed. The rest: errno
-// of sendmsg.
-absl::Status SendPacket(int socket, std::string_view bytes, absl::Span<const int> fds);
+// UNAVAILABLE: the buffer is full and `wait` is false. ABORTED: the other side closed. The rest:
+// errno of sendmsg.
+absl::Status SendPacket(int socket, std::string_view bytes, absl::Span<const int> fds, bool wait);
 
 struct Packet {
   enum class State { kReceived, kWouldBlock, kClosed };
@@ -32,8 +32,9 @@ struct Packet {
   std::vector<Fd> fds;  // closed on exec, owned
 };
 // Receives one packet of at most `max_bytes`. A packet that is longer, or that carries more than
-// kMaxPacketFds descriptors, is DATA_LOSS and consumed; no descriptor is ever leaked. An empty
-// packet counts as closed, as SOCK_SEQPACKET can't tell it from the end.
+// kMaxPacketFds descriptors, is DATA_LOSS; descriptors that this process has no room for are
+// RESOURCE_EXHAUSTED. Either way the packet is consumed and no descriptor leaks. An empty packet
+// counts as closed: SOCK_SEQPACKET can't tell it from the end.
 absl::StatusOr<Packet> ReceivePacket(int socket, size_t max_bytes, bool wait);
 
 }  // namespace prefork::os

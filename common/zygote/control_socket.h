@@ -27,9 +27,10 @@ class ControlSocket {
   os::Fd ReleaseFd() { return std::move(fd_); }
   void Close() { fd_.Reset(); }
 
-  // Sends the message with lent descriptors, never waiting: UNAVAILABLE when the peer does not read
-  // (its buffer is full), ABORTED when it is gone. `fds` must be as many as the message type takes.
-  absl::Status Send(const Message& message, absl::Span<const int> fds = {});
+  // Sends the message with lent descriptors, as many as its type takes. UNAVAILABLE: the peer does
+  // not read, its buffer is full (only with `wait` false, the daemon's way). ABORTED: the peer is
+  // gone.
+  absl::Status Send(const Message& message, absl::Span<const int> fds = {}, bool wait = false);
 
   struct Received {
     Message message;
