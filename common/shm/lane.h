@@ -45,6 +45,7 @@ class LaneOwner {
 
  private:
   LaneOwner() = default;
+  LaneHeader* header();
   os::Fd memfd_, down_event_, up_event_;
   os::Mapping mapping_;
   QueueProducer down_;
@@ -60,15 +61,18 @@ class LaneGuest {
   QueueProducer& up() { return up_; }
   LaneStatus& status();
   int down_eventfd() const { return down_event_.get(); }
-  uint32_t worker_index() const;
-  uint32_t generation() const;
+  uint32_t worker_index() const { return worker_index_; }
+  uint32_t generation() const { return generation_; }
 
  private:
   LaneGuest() = default;
+  LaneHeader* header();
   os::Fd memfd_, down_event_, up_event_;
   os::Mapping mapping_;
   QueueConsumer down_;
   QueueProducer up_;
+  uint32_t worker_index_ = 0;
+  uint32_t generation_ = 0;
 };
 
 }  // namespace prefork::shm

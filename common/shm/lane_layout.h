@@ -21,11 +21,15 @@ enum class ClaimState : uint32_t { kReady = 1, kClaimed = 2, kRevoked = 3 };
 // One direction's indices. Both count bytes ever written or read, and never wrap in practice (64
 // bits).
 struct QueueIndices {
-  alignas(kCacheLine) std::atomic<uint64_t> tail;  // writer: producer. Bytes published.
-  alignas(kCacheLine) std::atomic<uint64_t> head;  // writer: consumer. Bytes released.
-  alignas(kCacheLine) std::atomic<uint32_t> consumer_sleeping;  // writer: consumer; producer may
-                                                                // clear it when it wakes.
-  std::atomic<uint32_t> producer_waiting;  // writer: producer, when it found the queue full.
+  // Writer: producer. Bytes published.
+  alignas(kCacheLine) std::atomic<uint64_t> tail;
+  // Writer: consumer. Bytes released.
+  alignas(kCacheLine) std::atomic<uint64_t> head;
+  // Writer: consumer; the producer clears it when it wakes the consumer.
+  alignas(kCacheLine) std::atomic<uint32_t> consumer_sleeping;
+  // Writer: producer, when it found the queue full; the consumer clears it when it wakes the
+  // producer.
+  std::atomic<uint32_t> producer_waiting;
 };
 static_assert(sizeof(QueueIndices) == 3 * kCacheLine);
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
@@ -33,14 +37,15 @@ static_assert(std::atomic<uint32_t>::is_always_lock_free);
 
 // Words about the task that runs now. They let the engine attribute output and show a hang.
 struct LaneStatus {
-  alignas(
-      kCacheLine) std::atomic<uint64_t> running_task;  // writer: worker. Task ID, 0 between tasks.
-  std::atomic<uint64_t> progress;  // writer: worker. Grows at every step of the worker's loop.
-  alignas(kCacheLine)
-      std::atomic<uint64_t> cancelled_task;  // writer: engine. The task that is asked to stop.
-  std::atomic<uint64_t>
-      output_read_begin;  // writer: engine. Output reads begun (see output attribution).
-  std::atomic<uint64_t> output_read_end;  // writer: engine. Output reads finished.
+  // Writer: worker. Task ID, 0 between tasks.
+  alignas(kCacheLine) std::atomic<uint64_t> running_task;
+  // Writer: worker. Grows at every step of the worker's loop.
+  std::atomic<uint64_t> progress;
+  // Writer: engine. The task that is asked to stop.
+  alignas(kCacheLine) std::atomic<uint64_t> cancelled_task;
+  // Writer: engine. Output reads begun and finished (see output attribution).
+  std::atomic<uint64_t> output_read_begin;
+  std::atomic<uint64_t> output_read_end;
 };
 
 struct LaneHeader {
@@ -85,12 +90,12 @@ enum class RecordKind : uint16_t {
 };
 
 // TaskRecord::flags
-inline constexpr uint32_t kTaskNotifyStart =
-    1;  // announce the start at once (else only with the result)
-inline constexpr uint32_t kTaskMeasure =
-    2;  // measure CPU time and fence output exactly (see output_capture.cc)
-inline constexpr uint32_t kTaskDedicated =
-    4;  // the worker's only task: end the process with its exit code
+// Announce the start at once (else only with the result).
+inline constexpr uint32_t kTaskNotifyStart = 1;
+// Measure CPU time and fence output exactly (see output_capture.cc).
+inline constexpr uint32_t kTaskMeasure = 2;
+// The worker's only task: end the process with its exit code.
+inline constexpr uint32_t kTaskDedicated = 4;
 
 struct TaskRecord {
   uint64_t task_id;
@@ -112,10 +117,12 @@ struct StartedRecord {
 // How a task ended in the eyes of the worker that outlived it.
 enum class TaskOutcome : uint32_t {
   kSucceeded = 1,
-  kFailed = 2,  // the task's own error: text in the record
-  kExited = 3,  // command runtime: the child's exit code or signal is in `wait_status` (zero counts
-                // as success)
-  kCancelled = 4,  // the task noticed that it was cancelled and stopped
+  // The task's own error: text in the record.
+  kFailed = 2,
+  // Command runtime: the child's exit code or signal is in `wait_status` (zero counts as success).
+  kExited = 3,
+  // The task noticed that it was cancelled and stopped.
+  kCancelled = 4,
 };
 
 struct FinishedRecord {

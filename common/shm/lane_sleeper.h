@@ -1,7 +1,9 @@
 #ifndef PREFORK_COMMON_SHM_LANE_SLEEPER_H_
 #define PREFORK_COMMON_SHM_LANE_SLEEPER_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "common/os/fd.h"
@@ -33,6 +35,7 @@ class LaneSleeper {
 
  private:
   LaneSleeper(LaneGuest* lane, os::Fd epoll) : lane_(lane), epoll_(std::move(epoll)) {}
+  bool SpinForWork(int64_t spin_ns);
   Wakeup Sleep(int64_t timeout_ns);
   LaneGuest* lane_;
   os::Fd epoll_;

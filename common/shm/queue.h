@@ -63,15 +63,19 @@ class QueueProducer {
   bool HasRoom(size_t body_bytes) const;
 
  private:
+  bool RefreshHead() const;
+  absl::Status BadHead() const;
+  size_t PaddingBefore(size_t record_bytes) const;
+  std::byte* WriteHeader(RecordKind kind, size_t body_bytes);
+
   std::byte* ring_ = nullptr;
   size_t ring_bytes_ = 0;
   QueueIndices* indices_ = nullptr;
   uint32_t generation_ = 0;
   int event_fd_ = -1;
-  uint64_t tail_ = 0;  // committed, maybe not published
-  mutable uint64_t cached_head_ = 0;
-  uint64_t reserved_offset_ = 0;
-  size_t reserved_bytes_ = 0;
+  uint64_t tail_ = 0;                 // committed, maybe not published
+  mutable uint64_t cached_head_ = 0;  // the consumer's head as last seen and checked
+  size_t reserved_record_bytes_ = 0;  // 0: nothing is reserved
 };
 
 class QueueConsumer {
@@ -105,13 +109,15 @@ class QueueConsumer {
   bool TakeProducerWaiting();
 
  private:
+  absl::Status Step(bool claim, std::optional<Record>* record);
+
   std::byte* ring_ = nullptr;
   size_t ring_bytes_ = 0;
   QueueIndices* indices_ = nullptr;
   uint32_t generation_ = 0;
-  uint64_t head_ = 0;
-  uint64_t next_ = 0;
-  uint64_t cached_tail_ = 0;
+  uint64_t head_ = 0;         // released
+  uint64_t next_ = 0;         // returned or skipped
+  uint64_t cached_tail_ = 0;  // the producer's tail as last seen and checked
 };
 
 }  // namespace prefork::shm

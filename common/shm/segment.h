@@ -3,9 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <span>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -56,6 +56,28 @@ class SegmentPool : public std::enable_shared_from_this<SegmentPool> {
   size_t warm_bytes() const;
   // Gives all warm memory back to the kernel.
   void TrimWarm();
+
+ private:
+  struct Warm {
+    uint32_t owner_uid;
+    std::unique_ptr<Segment> segment;
+  };
+
+  explicit SegmentPool(const SegmentPoolOptions& options) : options_(options) {}
+  static absl::StatusOr<std::unique_ptr<Segment>> Allocate(uint64_t id, size_t bytes);
+  SegmentRef Wrap(std::unique_ptr<Segment> segment, uint32_t owner_uid);
+  void Return(std::unique_ptr<Segment> segment, uint32_t owner_uid);
+  std::unique_ptr<Segment> TakeWarmLocked(size_t class_bytes, uint32_t owner_uid)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TrimWarmLocked(size_t keep_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status TooMuch(size_t size_bytes) const;
+
+  const SegmentPoolOptions options_;
+  mutable absl::Mutex mutex_;
+  uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
+  size_t leased_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t warm_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::deque<Warm> warm_ ABSL_GUARDED_BY(mutex_);  // longest unused first
 };
 
 }  // namespace prefork::shm

@@ -24,25 +24,39 @@ inline constexpr char kSocketVariable[] = "PREFORK_ZYGOTE_FD";
 inline constexpr size_t kMaxMessageBytes = 64 << 10;
 
 enum class MessageType : uint32_t {
-  // zygote -> daemon
-  kReady =
-      1,  // once, after preloading. Text: one offered function a line (name, TAB, description).
-  kFailed = 2,      // preloading failed; the zygote ends. Text: why.
-  kForked = 3,      // answer to kFork, after the fork. One descriptor: a pidfd.
-  kForkFailed = 4,  // answer to kFork. errno and text.
-  kExited = 5,      // a worker was reaped: wait status and rusage.
-  // daemon -> zygote
-  kFork =
-      16,  // six descriptors: lane memfd, down eventfd, up eventfd, control socket, stdout, stderr
-  kShutdown = 17,  // end; workers are killed first
-  // worker -> daemon, on the worker's control socket
-  kWorkerReady = 32,     // the lane is mapped; tasks are welcome
-  kSegmentRequest = 33,  // room for a large value: size
-  // daemon -> worker, on the worker's control socket
-  kSegment = 48,         // segment ID and size; one descriptor. Ahead of a task that names it.
-  kSegmentDenied = 49,   // text: why
-  kSegmentRelease = 50,  // unmap and close that segment
-  kValueSegment = 51,    // answer to kSegmentRequest: segment ID and size; one descriptor
+  // --- zygote -> daemon ---
+  // Once, after preloading. Text: one offered function a line (name, TAB, description).
+  kReady = 1,
+  // Preloading failed; the zygote ends. Text: why.
+  kFailed = 2,
+  // Answer to kFork, after the fork. One descriptor: a pidfd.
+  kForked = 3,
+  // Answer to kFork: errno and text.
+  kForkFailed = 4,
+  // A worker was reaped: wait status and rusage.
+  kExited = 5,
+
+  // --- daemon -> zygote ---
+  // Six descriptors: lane memfd, down eventfd, up eventfd, control socket, stdout, stderr.
+  kFork = 16,
+  // End; workers are killed first.
+  kShutdown = 17,
+
+  // --- worker -> daemon, on the worker's control socket ---
+  // The lane is mapped; tasks are welcome.
+  kWorkerReady = 32,
+  // Room for a large value: size.
+  kSegmentRequest = 33,
+
+  // --- daemon -> worker, on the worker's control socket ---
+  // Segment ID and size; one descriptor. Ahead of a task that names it.
+  kSegment = 48,
+  // Size that was asked for; text: why not.
+  kSegmentDenied = 49,
+  // Unmap and close that segment.
+  kSegmentRelease = 50,
+  // Answer to kSegmentRequest: segment ID and size; one descriptor.
+  kValueSegment = 51,
 };
 
 struct MessageHeader {
