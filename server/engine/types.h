@@ -6,12 +6,11 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "common/shm/segment.h"
 #include "server/pool/pool_spec.h"
 #include "server/scheduler/types.h"
@@ -22,21 +21,34 @@ namespace prefork::engine {
 using TaskId = uint64_t;
 using SessionId = uint64_t;
 
-// A payload or value: small ones inline, large ones in a segment.
+// A payload or value: small ones inline, large ones in a segment. Kept small, because a million
+// queued tasks have one each.
 class Bytes {
  public:
   Bytes() = default;
   explicit Bytes(std::string inline_bytes) : inline_(std::move(inline_bytes)) {}
-  Bytes(shm::SegmentRef segment, size_t size_bytes) : segment_(std::move(segment)), segment_size_(size_bytes) {}
+  // The first `size_bytes` of the segment; no more than its capacity.
+  Bytes(shm::SegmentRef segment, size_t size_bytes);
+  Bytes(const Bytes& other);
+  Bytes& operator=(const Bytes& other);
+  Bytes(Bytes&&) = default;
+  Bytes& operator=(Bytes&&) = default;
 
-  size_t size() const { return segment_ ? segment_size_ : inline_.size(); }
+  size_t size() const { return segment_ ? segment_->size_bytes : inline_.size(); }
+  bool empty() const { return size() == 0; }
   std::string_view view() const;
-  const shm::SegmentRef& segment() const { return segment_; }
+  // Null when the bytes are inline.
+  const shm::SegmentRef& segment() const;
+  // Memory held: the segment's whole capacity when there is one.
+  size_t footprint_bytes() const;
 
  private:
+  struct Part {
+    shm::SegmentRef segment;
+    size_t size_bytes;
+  };
   std::string inline_;
-  shm::SegmentRef segment_;
-  size_t segment_size_ = 0;
+  std::unique_ptr<Part> segment_;
 };
 
 struct CommandSpec {
@@ -53,15 +65,15 @@ struct TaskOptions {
   std::optional<CommandSpec> command;
   std::string content_type;
   int32_t priority = 0;
-  absl::Duration delay;                      // zero: none
+  absl::Duration delay;  // zero: none
   absl::Time not_before = absl::InfinitePast();
-  std::optional<absl::Duration> timeout;      // unset: the pool's
-  std::optional<absl::Duration> grace;        // unset: the pool's
-  absl::Duration queue_timeout;              // zero: none
+  std::optional<absl::Duration> timeout;  // unset: the pool's
+  std::optional<absl::Duration> grace;    // unset: the pool's
+  absl::Duration queue_timeout;           // zero: none
   scheduler::RetryPolicy retry;
   std::vector<TaskId> after;
   std::map<std::string, std::string> labels;
-  std::optional<absl::Duration> result_ttl;   // unset: the daemon's
+  std::optional<absl::Duration> result_ttl;  // unset: the daemon's
   bool dedicated = false;
   bool detached = false;
 };
@@ -127,7 +139,8 @@ struct PoolInfo {
   PoolState state = PoolState::kStarting;
   std::string reason;
   uint32_t workers_starting = 0, workers_idle = 0, workers_busy = 0, workers_retiring = 0;
-  uint64_t tasks_waiting = 0, tasks_queued = 0, tasks_dispatched = 0, tasks_running = 0, tasks_finished = 0;
+  uint64_t tasks_waiting = 0, tasks_queued = 0, tasks_dispatched = 0, tasks_running = 0,
+           tasks_finished = 0;
   uint64_t queued_bytes = 0;
   uint64_t worker_exits = 0;
   int32_t zygote_pid = 0;
@@ -174,7 +187,16 @@ struct Caller {
 
 // One entry of the event log, and of a session's stream.
 struct EventRecord {
-  enum class Kind : uint8_t { kState, kRetry, kFinished, kOutput, kProgress, kPartial, kWorker, kPool };
+  enum class Kind : uint8_t {
+    kState,
+    kRetry,
+    kFinished,
+    kOutput,
+    kProgress,
+    kPartial,
+    kWorker,
+    kPool
+  };
   uint64_t sequence = 0;
   absl::Time time;
   Kind kind = Kind::kState;

@@ -1,0 +1,41 @@
+#ifndef PREFORK_SERVER_ENGINE_EVENT_SINK_H_
+#define PREFORK_SERVER_ENGINE_EVENT_SINK_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "server/engine/types.h"
+
+namespace prefork::engine {
+
+// Receives the events of one session or watch. Implemented by rpc. All methods run on the engine's
+// thread and must not block. Flow: while writable, the engine calls Add* any number of times and
+// then Flush once; from Flush until Engine::SinkWritable(id) it holds everything back (states and
+// output may be merged or dropped, ends are kept).
+class EventSink {
+ public:
+  virtual ~EventSink() = default;
+  virtual void AddAccepted(uint64_t first_tag, TaskId first_id, uint64_t count) = 0;
+  virtual void AddRejected(uint64_t tag, const absl::Status& why) = 0;
+  // `tag` is 0 outside sessions.
+  virtual void AddEvent(uint64_t tag, const EventRecord& event) = 0;
+  // The end of a task: everything about it is valid during the call only. `report` may be null.
+  virtual void AddFinished(uint64_t tag, const EventRecord& event, const Bytes& value,
+                           std::string_view content_type, std::string_view error,
+                           const ExitReport* report, const std::vector<ExitReport>* earlier) = 0;
+  // Bytes added since the last Flush, roughly; the engine flushes at about 256 KiB.
+  virtual size_t pending_bytes() const = 0;
+  virtual void Flush() = 0;
+  // Nothing more will come: shutdown, or the watcher fell too far behind (RESOURCE_EXHAUSTED,
+  // resume by sequence).
+  virtual void Close(const absl::Status& why) = 0;
+  // The session's tasks fill their share: stop (true) or go on (false) reading from the client.
+  virtual void PauseReading(bool pause) = 0;
+};
+
+}  // namespace prefork::engine
+
+#endif  // PREFORK_SERVER_ENGINE_EVENT_SINK_H_
