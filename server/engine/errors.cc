@@ -8,7 +8,11 @@ namespace {
 constexpr char kReasonUrl[] = "prefork.reason";
 constexpr char kResourceUrl[] = "prefork.resource";
 
-std::string Payload(const absl::Status& status, std::string_view url) {
+absl::Cord ToCord(std::string_view text) {
+  return absl::Cord(absl::string_view(text.data(), text.size()));
+}
+
+std::string Payload(const absl::Status& status, const char* url) {
   const auto payload = status.GetPayload(url);
   return payload ? std::string(*payload) : std::string();
 }
@@ -18,8 +22,8 @@ std::string Payload(const absl::Status& status, std::string_view url) {
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string message,
                        std::string_view resource) {
   absl::Status status(code, message);
-  status.SetPayload(kReasonUrl, absl::Cord(reason));
-  if (!resource.empty()) status.SetPayload(kResourceUrl, absl::Cord(resource));
+  status.SetPayload(kReasonUrl, ToCord(reason));
+  if (!resource.empty()) status.SetPayload(kResourceUrl, ToCord(resource));
   return status;
 }
 
