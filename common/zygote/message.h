@@ -56,9 +56,9 @@ struct SegmentRelease {
   uint64_t segment_id;
 };
 
-using Message = std::variant<Ready, Failed, Forked, ForkFailed, Exited, Fork, Shutdown, WorkerReady,
-                             SegmentRequest, SegmentGrant, SegmentDenied, SegmentRelease,
-                             ValueSegment>;
+using Message =
+    std::variant<Ready, Failed, Forked, ForkFailed, Exited, Fork, Shutdown, WorkerReady,
+                 SegmentRequest, SegmentGrant, SegmentDenied, SegmentRelease, ValueSegment>;
 
 // Places of kFork's descriptors.
 enum ForkDescriptor : size_t {
