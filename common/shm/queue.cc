@@ -1,20 +1,23 @@
 // A single-producer single-consumer ring of variable-length records between two processes.
 //
-//            0                                                        ring_bytes
-//     ring   | ..... |hdr body |hdr body |hdr body      | free ..  |hdr padding |
+//            0                                                              ring_bytes
+//     ring   | ..... |hdr body |hdr body |hdr body      | free ..     |hdr padding |
 //                    ^ head              ^ next_        ^ tail
-//                    released            returned       published   (all three count bytes for
-//                    ever; the place
-//                                        by Next()                   in the ring is the count
-//                                        modulo ring_bytes)
+//                    released            returned by    published
+//                                        Next()
 //
-//   word of QueueIndices   only writer            who reads it
-//   tail                   producer (Publish)     consumer: when it has used up the tail it copied
-//   last head                   consumer (Release)     producer: when the room it knows of is used
-//   up consumer_sleeping      consumer; the producer exchanges it to 0 when it wakes
-//   producer_waiting       producer; the consumer exchanges it to 0 when it wakes
-//   RecordHeader::claim    producer until published; then whoever wins ready->claimed or
-//   ready->revoked all else in the ring   producer, before it publishes
+//   All three count bytes for ever; the place in the ring is the count modulo ring_bytes.
+//
+//   word of QueueIndices   only writer                      who reads it
+//   tail                   producer (Publish)               consumer: when its last copy is used up
+//   head                   consumer (Release)               producer: when the room it knows is used
+//   consumer_sleeping      consumer; the producer           producer: after each publish
+//                          exchanges it to 0 when it wakes
+//   producer_waiting       producer; the consumer           consumer: after a batch of releases
+//                          exchanges it to 0 when it wakes
+//   RecordHeader::claim    producer until published; then whoever wins the exchange
+//                          ready->claimed or ready->revoked
+//   all else in the ring   producer, before it publishes
 //
 // Batches. Commit() moves only a private tail, so many records cost one store to the shared tail.
 // Each side keeps a copy of the other's index and looks again only when the copy is used up: with a
@@ -23,9 +26,11 @@
 // Wake-up. Each side publishes first and looks at the other's flag second (both seq_cst, so the two
 // pairs can't pass each other):
 //
-//     producer: tail = t;      if (consumer_sleeping) wake        consumer: consumer_sleeping = 1;
-//     if (tail != next_) stay awake consumer: head = h;      if (producer_waiting)  wake producer:
-//     producer_waiting = 1;  if (room) try again
+//     producer: tail = t;              if (consumer_sleeping) wake
+//     consumer: consumer_sleeping = 1; if (tail != next_) stay awake
+//
+//     consumer: head = h;              if (producer_waiting) wake
+//     producer: producer_waiting = 1;  if (room) try again
 //
 // Whoever comes second sees what the other wrote. The flag is cleared by an exchange, so a sleeper
 // costs one eventfd write whatever the number of batches, and a peer that is awake costs none.
