@@ -1,12 +1,11 @@
 // Signalling a process tree without a cgroup.
 //
 //   root (session leader)            the tree:    by parent links, from /proc/PID/task/*/children
-//    +- a        same group          its groups:  those led by a member of the tree; one
-//    kill(-group) reaches all |   +- b    same group                       members at once, also
-//    those being forked at this moment
-//    +- c        setsid: own group   the rest:    what shares root's session although its parent is
-//    dead,
-//   d            double-forked                    from a scan of all /proc/PID/stat
+//    +- a        same group          its groups:  those led by a member of the tree; kill(-group)
+//    |   +- b    same group                       reaches all members at once, also those that are
+//    |                                            being forked at this moment
+//    +- c        setsid: own group   the rest:    what shares root's session although its parent
+//   d            double-forked                    is dead, from a scan of all /proc/PID/stat
 //
 // A pid found in /proc is opened as a pidfd and its start time is read again, so that a number
 // reused in between is never signalled. Root's own number names its group and session even after

@@ -1,15 +1,14 @@
 // The memory between the engine and one worker.
 //
-//     engine (LaneOwner)            one sealed memfd, no name                worker (LaneGuest)
+//     engine (LaneOwner)            one sealed memfd, no name              worker (LaneGuest)
 //                        +---------------------------------------------+
-//                        | LaneHeader: magic, version, sizes, name     |  <- written before the
-//                        memfd is shared
+//                        | LaneHeader: magic, version, sizes, name     |  written before it is shared
 //     down() producer -> |   down indices   up indices   status        | <- down() consumer
 //     up()   consumer <- | down ring (tasks)                           | <- up()   producer
 //                        | up ring (results, progress, partial values) |
 //                        +---------------------------------------------+
-//     down eventfd: engine writes, worker sleeps on it;   up eventfd: worker writes, engine has it
-//     in its epoll
+//     down eventfd: the engine writes it, the worker sleeps on it
+//     up eventfd:   the worker writes it, the engine has it in its epoll
 //
 // Each field has one writer (lane_layout.h); the two queues and their wake-up are explained in
 // queue.cc.
