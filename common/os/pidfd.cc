@@ -1,7 +1,10 @@
 #include "common/os/pidfd.h"
 
-#include <poll.h>
+extern "C" {  // glibc 2.36 forgets to say so in its header
 #include <sys/pidfd.h>
+}
+
+#include <poll.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
