@@ -12,8 +12,8 @@ namespace prefork::scheduler {
 // Dense index of a task in the tables of engine and scheduler; reused after ForgetTask. The caller
 // chooses it.
 using TaskSlot = uint32_t;
-using ClientKey =
-    uint32_t;  // whose turn it is in the fair share; where a submit came from is unknown here
+// Whose turn it is in the fair share; where a submit came from is unknown here.
+using ClientKey = uint32_t;
 using PoolKey = uint32_t;
 // A live worker. Never reused during the life of the scheduler: index and generation are the
 // caller's affair.
@@ -34,8 +34,8 @@ enum class TaskState : uint8_t {
   kCancelled,
 };
 inline bool IsTerminal(TaskState state) { return state >= TaskState::kSucceeded; }
-std::string_view TaskStateName(
-    TaskState state);  // "QUEUED", "DISPATCHED", ...; kWaiting is "QUEUED"
+// "QUEUED", "DISPATCHED", ...; kWaiting is "QUEUED".
+std::string_view TaskStateName(TaskState state);
 
 // Why an attempt or a task ended. Retry policies name causes; exit reports show them.
 enum class EndCause : uint8_t {
@@ -55,7 +55,7 @@ enum class EndCause : uint8_t {
   kStartFailed,    // its dedicated worker could not be started
   kInternalLimit,  // segments or memory ran out while carrying its payload
 };
-std::string_view EndCauseName(EndCause cause);
+std::string_view EndCauseName(EndCause cause);  // "COMPLETED", "TASK_ERROR", ...
 
 // Bits of RetryPolicy::on.
 inline constexpr uint32_t kRetryOnTaskError = 1;
@@ -69,6 +69,8 @@ struct RetryPolicy {
   int64_t backoff_ns = 1'000'000'000;
   double backoff_multiplier = 2.0;
   int64_t max_backoff_ns = 60'000'000'000;
+
+  friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
 };
 
 // What the scheduler knows of a task. Times are CLOCK_MONOTONIC nanoseconds; zero means none.
@@ -81,9 +83,8 @@ struct TaskSpec {
   int64_t timeout_ns = 0;        // of one attempt's running time
   int64_t queue_timeout_ns = 0;  // from submit until it first runs
   int64_t grace_ns = 0;          // between the polite and the hard end
-  RetryPolicy retry;
-  std::vector<TaskSlot>
-      after;  // only tasks that are not yet terminal; the caller drops those that succeeded
+  RetryPolicy retry = {};
+  std::vector<TaskSlot> after = {};  // these must succeed first
 };
 
 }  // namespace prefork::scheduler
