@@ -1,0 +1,16 @@
+#include "server/worker/runtime.h"
+
+namespace prefork::worker {
+
+void TaskEnd::Clear() {
+  outcome = shm::TaskOutcome::kSucceeded;
+  wait_status = 0;
+  error.clear();
+  content_type.clear();
+  value.clear();
+  value_allocated = false;
+  cpu_ns = -1;
+  peak_rss_bytes = 0;
+}
+
+}  // namespace prefork::worker

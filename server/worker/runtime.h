@@ -1,0 +1,79 @@
+#ifndef PREFORK_SERVER_WORKER_RUNTIME_H_
+#define PREFORK_SERVER_WORKER_RUNTIME_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/shm/lane_layout.h"
+
+namespace prefork::worker {
+
+// A task as its runtime sees it. The views point into shared memory and are valid until Run
+// returns.
+struct TaskView {
+  uint64_t id = 0;
+  uint32_t attempt = 0;
+  uint32_t flags = 0;  // kTask... of lane_layout.h
+  std::string_view function;
+  std::string_view content_type;
+  std::string_view payload;
+};
+
+// How a task ended. Reused from task to task so that its strings keep their memory.
+struct TaskEnd {
+  shm::TaskOutcome outcome = shm::TaskOutcome::kSucceeded;
+  int wait_status = 0;  // as wait(2) gives it; command runtime only
+  std::string error;
+  std::string content_type;
+  std::string value;
+  bool value_allocated = false;  // the value is in what TaskContext::AllocateValue returned
+  int64_t cpu_ns = -1;           // set by a runtime that knows better than getrusage of the worker
+  uint64_t peak_rss_bytes = 0;   // likewise
+
+  void Clear();
+};
+
+// What a running task may ask of its worker. Only Cancelled() may be called from another thread.
+class TaskContext {
+ public:
+  virtual ~TaskContext() = default;
+  // Has the daemon asked this task to stop?
+  virtual bool Cancelled() const = 0;
+  virtual void Progress(double done, double total, std::string_view text) = 0;
+  // Fails when there is no room for a large value.
+  virtual absl::Status Emit(std::string_view value, std::string_view content_type) = 0;
+  // Room for the task's value, once a task. Fails as Emit does.
+  virtual absl::StatusOr<std::span<char>> AllocateValue(size_t size_bytes) = 0;
+  virtual uint32_t worker_index() const = 0;
+  // Sleeps until `fd` is readable, and meanwhile serves the daemon; if the daemon goes, the process
+  // ends here with all its children.
+  virtual void WaitReadable(int fd) = 0;
+};
+
+struct FunctionInfo {
+  std::string name;
+  std::string description;
+};
+
+// What a worker knows how to run. Made and loaded once in the zygote; used by each worker in its
+// own process.
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+  virtual const std::vector<FunctionInfo>& functions() const = 0;
+  // Runs one task to its end. `end` comes cleared.
+  virtual void Run(const TaskView& task, TaskContext& context, TaskEnd& end) = 0;
+  // Does a task execute programs of its own? Then its output is always fenced, and its process tree
+  // always cleared.
+  virtual bool runs_programs() const = 0;
+};
+
+}  // namespace prefork::worker
+
+#endif  // PREFORK_SERVER_WORKER_RUNTIME_H_

@@ -1,0 +1,2 @@
+// A module without functions.
+#include <prefork/native.h>
