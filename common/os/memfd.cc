@@ -5,13 +5,44 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "common/os/errno_status.h"
+#include "common/os/proc_file.h"
 
 namespace prefork::os {
+namespace {
+
+// From here on it is worth a look at the memory there is.
+constexpr size_t kLargeBytes = size_t{16} << 20;
+
+// The kernel hands out pages to fallocate until it has none left and then kills processes, so what
+// can't be there is refused before. What can't be read sets no limit.
+absl::Status CheckMemoryAvailable(const char* name, size_t size_bytes) {
+  const absl::StatusOr<std::string> content = ReadSmallFile("/proc/meminfo");
+  if (!content.ok()) return absl::OkStatus();
+  for (absl::string_view line : absl::StrSplit(*content, '\n')) {
+    if (!absl::ConsumePrefix(&line, "MemAvailable:") || !absl::ConsumeSuffix(&line, " kB"))
+      continue;
+    uint64_t available_kib;
+    if (!absl::SimpleAtoi(line, &available_kib) || size_bytes / 1024 < available_kib) break;
+    return absl::ResourceExhaustedError(
+        absl::StrCat("memfd ", name, " of ", size_bytes, " bytes: only ", available_kib * 1024,
+                     " bytes of memory are available; free memory or use smaller payloads"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::StatusOr<Fd> CreateSealedMemfd(const char* name, size_t size_bytes) {
+  if (size_bytes >= kLargeBytes) {
+    if (absl::Status status = CheckMemoryAvailable(name, size_bytes); !status.ok()) return status;
+  }
   Fd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("memfd_create(", name, ")"));
   int result;

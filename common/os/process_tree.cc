@@ -118,10 +118,12 @@ class TreeWalk {
   Snapshot found_;
 };
 
-Snapshot Descendants(const Pidfd& root) {
+enum class Search { kParentLinks, kParentLinksAndSession };
+
+Snapshot Descendants(const Pidfd& root, Search search) {
   TreeWalk walk(root);
   walk.AddByParentLinks();
-  walk.AddBySession();
+  if (search == Search::kParentLinksAndSession) walk.AddBySession();
   return walk.TakeLiving();
 }
 
@@ -165,18 +167,21 @@ absl::Status SignalAll(const Pidfd& root, const Snapshot& tree, int signal) {
   return first_error;
 }
 
-// Waits until all have ended; returns those that have not by `deadline`.
-std::vector<Pidfd> WaitForEnds(std::vector<Pidfd> processes, absl::Time deadline) {
-  for (;;) {
-    processes.erase(std::remove_if(processes.begin(), processes.end(),
-                                   [](const Pidfd& process) { return process.HasExited(); }),
-                    processes.end());
-    const absl::Duration left = deadline - absl::Now();
-    if (processes.empty() || left <= absl::ZeroDuration()) return processes;
-    pollfd first = {processes.front().fd(), POLLIN, 0};
-    poll(&first, 1,
-         static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1)))));
-  }
+// Waits until all of them and root have ended; names those that have not by `deadline`.
+std::vector<pid_t> WaitForEnds(const Pidfd& root, const std::vector<Pidfd>& processes,
+                               absl::Time deadline) {
+  std::vector<pid_t> alive;
+  const auto wait_for = [&](const Pidfd& process) {
+    const absl::Duration left = std::max(absl::ZeroDuration(), deadline - absl::Now());
+    pollfd ended = {process.fd(), POLLIN, 0};
+    const int timeout_ms =
+        static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))));
+    // A signal handler of ours may cut the wait short; that only makes the caller look again.
+    if (poll(&ended, 1, timeout_ms) == 0) alive.push_back(process.pid());
+  };
+  for (const Pidfd& process : processes) wait_for(process);
+  wait_for(root);
+  return alive;
 }
 
 }  // namespace
@@ -204,37 +209,41 @@ std::vector<pid_t> ListChildren(pid_t pid) {
 
 std::vector<pid_t> ListDescendants(const Pidfd& root) {
   std::vector<pid_t> pids;
-  for (const auto& [pid, stats] : Descendants(root)) pids.push_back(pid);
+  for (const auto& [pid, stats] : Descendants(root, Search::kParentLinksAndSession))
+    pids.push_back(pid);
   std::sort(pids.begin(), pids.end());
   return pids;
 }
 
 absl::Status SignalTree(const Pidfd& root, int signal) {
-  return SignalAll(root, Descendants(root), signal);
+  return SignalAll(root, Descendants(root, Search::kParentLinksAndSession), signal);
 }
 
 absl::Status KillTree(const Pidfd& root, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
+  // While root lives, links and groups reach nearly everything, and at once; the scan then finds what they missed.
+  Search search = root.HasExited() ? Search::kParentLinksAndSession : Search::kParentLinks;
   for (;;) {
-    const Snapshot tree = Descendants(root);
-    if (tree.empty() && root.HasExited()) return absl::OkStatus();
+    const Snapshot tree = Descendants(root, search);
+    if (tree.empty() && root.HasExited() && search == Search::kParentLinksAndSession)
+      return absl::OkStatus();
     std::vector<Pidfd> processes;
     for (const auto& [pid, stats] : tree) {
       if (absl::StatusOr<Pidfd> process = OpenSame(pid, stats); process.ok())
         processes.push_back(*std::move(process));
     }
     if (absl::Status status = SignalAll(root, tree, SIGKILL); !status.ok()) return status;
-    if (absl::StatusOr<Pidfd> again = Pidfd::Open(root.pid()); again.ok() && !root.HasExited()) {
-      processes.push_back(*std::move(again));
+    std::vector<pid_t> survivors = WaitForEnds(root, processes, deadline);
+    if (!survivors.empty()) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("processes still alive ", absl::FormatDuration(timeout),
+                       " after SIGKILL: ", absl::StrJoin(survivors, " ")));
     }
-    const std::vector<Pidfd> left = WaitForEnds(std::move(processes), deadline);
-    if (left.empty() && absl::Now() < deadline) continue;
-    if (left.empty() && Descendants(root).empty()) return absl::OkStatus();
-    return absl::DeadlineExceededError(absl::StrCat(
-        "processes still alive ", absl::FormatDuration(timeout),
-        " after SIGKILL: ", absl::StrJoin(left, " ", [](std::string* out, const Pidfd& process) {
-          absl::StrAppend(out, process.pid());
-        })));
+    search = Search::kParentLinksAndSession;
+    if (absl::Now() >= deadline && !Descendants(root, search).empty()) {
+      return absl::DeadlineExceededError(
+          absl::StrCat("the tree of process ", root.pid(), " forks faster than it can be killed"));
+    }
   }
 }
 

@@ -10,15 +10,16 @@
 namespace prefork::os {
 
 struct SpawnOptions {
-  std::vector<std::string> argv;  // argv[0] is looked up in PATH when it has no slash
-  std::vector<std::string> env;   // "NAME=value", the whole environment of the child
-  std::string cwd;                // empty: ours
+  std::vector<std::string> argv = {};  // argv[0] is looked up in PATH when it has no slash
+  std::vector<std::string> env = {};   // "NAME=value", the whole environment of the child
+  std::string cwd = {};                // empty: ours
 
   struct FdMapping {
     int child_fd;  // number in the child
     int fd;        // ours, lent
   };
-  std::vector<FdMapping> fds;  // every other descriptor closes, given that ours all close on exec
+  std::vector<FdMapping> fds =
+      {};  // every other descriptor closes, given that ours all close on exec
 
   enum class Group { kSame, kNewGroup, kNewSession };
   Group group = Group::kSame;

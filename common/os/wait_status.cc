@@ -61,9 +61,9 @@ absl::StatusOr<int> ParseSignal(absl::string_view text) {
   }
   if (absl::ConsumePrefix(&name, "RTMIN")) {
     int above = 0;
-    const bool has_number = absl::ConsumePrefix(&name, "+") && absl::SimpleAtoi(name, &above);
-    if ((has_number || name.empty()) && above >= 0 && above <= SIGRTMAX - SIGRTMIN)
-      return SIGRTMIN + above;
+    const bool understood =
+        name.empty() || (absl::ConsumePrefix(&name, "+") && absl::SimpleAtoi(name, &above));
+    if (understood && above >= 0 && above <= SIGRTMAX - SIGRTMIN) return SIGRTMIN + above;
   }
   return absl::InvalidArgumentError(
       absl::StrCat("unknown signal '", text,
