@@ -1,0 +1,42 @@
+#ifndef PREFORK_SERVER_RPC_RPC_CONTEXT_H_
+#define PREFORK_SERVER_RPC_RPC_CONTEXT_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "server/engine/types.h"
+#include "server/pool/pool_spec.h"
+
+namespace prefork::engine {
+class Engine;
+}  // namespace prefork::engine
+
+namespace prefork::rpc {
+
+class PeerRegistry;
+
+// What the services may ask of the process around them.
+class DaemonControl {
+ public:
+  virtual ~DaemonControl() = default;
+  // Begins the end of the daemon and returns at once. `drain_timeout` unset: the configured one.
+  // Called on the engine's thread.
+  virtual void RequestShutdown(bool now, std::optional<absl::Duration> drain_timeout) = 0;
+};
+
+// What every call is given. All pointers are not owned and outlive the server.
+struct RpcContext {
+  engine::Engine* engine = nullptr;
+  const PeerRegistry* peers = nullptr;
+  DaemonControl* control = nullptr;
+  pool::PoolSpec pool_defaults;  // for pools that clients create
+  std::string version;
+  std::vector<std::string> addresses;
+};
+
+}  // namespace prefork::rpc
+
+#endif  // PREFORK_SERVER_RPC_RPC_CONTEXT_H_

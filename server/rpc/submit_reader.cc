@@ -1,0 +1,88 @@
+#include "server/rpc/submit_reader.h"
+
+#include "absl/strings/str_cat.h"
+#include "server/rpc/field_violations.h"
+#include "server/rpc/task_from_proto.h"
+
+namespace prefork::rpc {
+
+SubmitVerdict SubmitReader::Read(v1::SubmitBatch* batch) {
+  SubmitVerdict verdict;
+  verdict.tasks.reserve(batch->items_size());
+  const absl::StatusOr<SharedOptions> shared = OptionsOfDefaults(batch->defaults());
+  for (int i = 0; i < batch->items_size(); ++i) {
+    v1::SubmitItem* item = batch->mutable_items(i);
+    engine::TaskSubmission& task = verdict.tasks.emplace_back();
+    task.tag = item->tag();
+    absl::Status read = ReadItem(i, batch->defaults(), shared, item, &task);
+    if (!read.ok()) {
+      verdict.tasks.pop_back();
+      verdict.rejected.emplace_back(item->tag(), std::move(read));
+    }
+  }
+  return verdict;
+}
+
+absl::StatusOr<SubmitReader::SharedOptions> SubmitReader::OptionsOfDefaults(
+    const v1::TaskSpec& defaults) {
+  std::string key = defaults.SerializePartialAsString();
+  if (cached_options_ != nullptr && key == cached_defaults_) return cached_options_;
+  absl::StatusOr<SharedOptions> options = ReadTaskOptions(defaults, "defaults.");
+  if (options.ok()) {
+    cached_defaults_ = std::move(key);
+    cached_options_ = *options;
+  }
+  return options;
+}
+
+absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
+                                    const absl::StatusOr<SharedOptions>& shared,
+                                    v1::SubmitItem* item, engine::TaskSubmission* out) {
+  if (!item->has_spec()) {
+    if (!shared.ok()) return shared.status();
+    if (!defaults.request_id().empty()) {
+      FieldViolations violations;
+      violations.Add("defaults.request_id", "names one task; set it in the item's spec");
+      return violations.ToStatus();
+    }
+    out->options = *shared;
+    // The usual case first: the item's payload as it is.
+    if (!out->options->command.has_value() && !item->payload().empty()) {
+      absl::StatusOr<engine::Bytes> packed = Pack(std::move(*item->mutable_payload()), index);
+      if (packed.ok()) out->payload = *std::move(packed);
+      return packed.status();
+    }
+    v1::TaskSpec spec;
+    spec.set_payload(defaults.payload());
+    if (defaults.has_command()) spec.mutable_command()->set_stdin(defaults.command().stdin());
+    absl::StatusOr<engine::Bytes> packed = Pack(
+        TakePayload(&spec, *out->options, std::move(*item->mutable_payload())), index);
+    if (packed.ok()) out->payload = *std::move(packed);
+    return packed.status();
+  }
+
+  v1::TaskSpec spec = MergeTaskSpecs(defaults, item->spec());
+  const std::string path = absl::StrCat("items[", index, "].spec.");
+  absl::Status request_id = CheckRequestId(spec.request_id(), path);
+  if (!request_id.ok()) return request_id;
+  absl::StatusOr<SharedOptions> options = ReadTaskOptions(spec, path);
+  if (!options.ok()) return options.status();
+  out->options = *std::move(options);
+  out->request_id = std::move(*spec.mutable_request_id());
+  absl::StatusOr<engine::Bytes> packed =
+      Pack(TakePayload(&spec, *out->options, std::move(*item->mutable_payload())), index);
+  if (packed.ok()) out->payload = *std::move(packed);
+  return packed.status();
+}
+
+absl::StatusOr<engine::Bytes> SubmitReader::Pack(std::string payload, int index) {
+  if (payload.size() <= engine_->options().inline_threshold_bytes) {
+    return engine::Bytes(std::move(payload));
+  }
+  const absl::Status size = CheckPayloadSize(payload.size(), engine_->options().max_payload_bytes,
+                                             absl::StrCat("items[", index, "].payload"));
+  if (!size.ok()) return size;
+  return engine_->Pack(std::move(payload), uid_);
+}
+
+}  // namespace prefork::rpc

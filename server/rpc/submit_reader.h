@@ -1,0 +1,50 @@
+#ifndef PREFORK_SERVER_RPC_SUBMIT_READER_H_
+#define PREFORK_SERVER_RPC_SUBMIT_READER_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "prefork/v1/task_service.pb.h"
+#include "server/engine/engine.h"
+
+namespace prefork::rpc {
+
+// What became of one SubmitBatch.
+struct SubmitVerdict {
+  std::vector<engine::TaskSubmission> tasks;
+  std::vector<std::pair<uint64_t, absl::Status>> rejected;  // tag and why
+};
+
+// Turns the batches of one session into submissions. All items of a batch without a spec of their own
+// share one TaskOptions, and so do successive batches with equal defaults: a million tasks sent one by
+// one cost one. Thread-compatible; meant for the session's read reactions.
+class SubmitReader {
+ public:
+  // `engine` is not owned; only its thread-safe methods are used. `uid` owns the payloads.
+  SubmitReader(engine::Engine* engine, uint32_t uid) : engine_(engine), uid_(uid) {}
+
+  // Payloads are moved out of `batch`.
+  SubmitVerdict Read(v1::SubmitBatch* batch);
+
+ private:
+  using SharedOptions = std::shared_ptr<const engine::TaskOptions>;
+
+  absl::StatusOr<SharedOptions> OptionsOfDefaults(const v1::TaskSpec& defaults);
+  absl::Status ReadItem(int index, const v1::TaskSpec& defaults,
+                        const absl::StatusOr<SharedOptions>& shared, v1::SubmitItem* item,
+                        engine::TaskSubmission* out);
+  absl::StatusOr<engine::Bytes> Pack(std::string payload, int index);
+
+  engine::Engine* const engine_;
+  const uint32_t uid_;
+  std::string cached_defaults_;  // serialised
+  SharedOptions cached_options_;
+};
+
+}  // namespace prefork::rpc
+
+#endif  // PREFORK_SERVER_RPC_SUBMIT_READER_H_
