@@ -62,7 +62,8 @@ void ToProto(const EventRecord& record, v1::Event* out) {
   ToProto(record.time, out->mutable_time());
   switch (record.kind) {
     case EventRecord::Kind::kWorker:
-      if (record.worker != nullptr) ToProto(*record.worker, out->mutable_worker()->mutable_worker());
+      if (record.worker != nullptr)
+        ToProto(*record.worker, out->mutable_worker()->mutable_worker());
       if (record.report != nullptr) {
         ToProto(*record.report, out->mutable_worker()->mutable_exit_report());
       }

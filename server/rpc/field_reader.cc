@@ -37,7 +37,8 @@ void FieldReader::CheckNoNul(absl::string_view field, absl::string_view text) {
 void FieldReader::CheckEnvironment(absl::string_view field, absl::string_view name,
                                    absl::string_view value) {
   if (name.empty() || name.find('=') != absl::string_view::npos) {
-    Add(field, absl::StrCat("'", name, "' can't name an environment variable: it is empty or has "
+    Add(field, absl::StrCat("'", name,
+                            "' can't name an environment variable: it is empty or has "
                             "an equals sign"));
   }
   CheckNoNul(field, name);

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/text/utf8.h"
 #include "google/rpc/error_details.pb.h"
+#include "server/engine/errors.h"
 #include "server/rpc/status_mapping.h"
 
 namespace prefork::rpc {
@@ -18,8 +19,8 @@ constexpr size_t kMaxTextBytes = 160;
 void FieldViolations::Add(absl::string_view field, absl::string_view description) {
   ++count_;
   if (kept_.size() == kMaxKept) return;
-  kept_.emplace_back(text::CleanUtf8(field, kMaxTextBytes),
-                     text::CleanUtf8(description, kMaxTextBytes));
+  kept_.emplace_back(text::CleanUtf8(std::string(field), kMaxTextBytes),
+                     text::CleanUtf8(std::string(description), kMaxTextBytes));
 }
 
 absl::Status FieldViolations::ToStatus() const {
@@ -33,7 +34,8 @@ absl::Status FieldViolations::ToStatus() const {
     violation->set_field(field);
     violation->set_description(description);
   }
-  absl::Status status = WithReason(absl::InvalidArgumentError(message), "INVALID_FIELD");
+  absl::Status status = engine::MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidField,
+                                          std::move(message));
   status.SetPayload("type.googleapis.com/google.rpc.BadRequest",
                     absl::Cord(bad_request.SerializeAsString()));
   return status;

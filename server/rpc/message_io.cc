@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/support/proto_buffer_reader.h"
 #include "grpcpp/support/slice.h"
+#include "server/engine/errors.h"
 #include "server/rpc/status_mapping.h"
 
 namespace prefork::rpc {
@@ -21,11 +22,10 @@ absl::Status ParseMessage(const grpc::ByteBuffer& bytes, google::protobuf::Messa
     parsed = reader.status().ok() && message->ParseFromZeroCopyStream(&reader);
   }
   if (parsed) return absl::OkStatus();
-  return WithReason(
-      absl::InvalidArgumentError(absl::StrCat(
-          "the request is no ", message->GetDescriptor()->full_name(),
-          ": its bytes are malformed, or one of its text fields is not valid UTF-8")),
-      "MALFORMED_REQUEST");
+  return engine::MakeError(
+      absl::StatusCode::kInvalidArgument, reason::kMalformedRequest,
+      absl::StrCat("the request is no ", message->GetDescriptor()->full_name(),
+                   ": its bytes are malformed, or one of its text fields is not valid UTF-8"));
 }
 
 grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message) {
@@ -36,8 +36,8 @@ grpc::ByteBuffer SerializeMessage(const google::protobuf::Message& message) {
 grpc::Slice MakeSlice(std::string bytes) {
   auto* owned = new std::string(std::move(bytes));
   return grpc::Slice(
-      owned->data(), owned->size(),
-      [](void* string) { delete static_cast<std::string*>(string); }, owned);
+      owned->data(), owned->size(), [](void* string) { delete static_cast<std::string*>(string); },
+      owned);
 }
 
 }  // namespace prefork::rpc

@@ -13,14 +13,13 @@ namespace prefork::rpc {
 namespace {
 
 constexpr size_t kMaxNameBytes = 63;
-constexpr uint32_t kMaxWorkers = 4096;
 
 void CheckName(absl::string_view name, FieldReader* reader) {
   bool valid = !name.empty() && name.size() <= kMaxNameBytes &&
                (absl::ascii_islower(name.front()) || absl::ascii_isdigit(name.front()));
   for (const char c : name) {
-    valid = valid && (absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' ||
-                      c == '-');
+    valid = valid &&
+            (absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '-');
   }
   if (!valid) {
     reader->Add("name", absl::StrCat("'", name, "' is not 1 to ", kMaxNameBytes,
@@ -35,8 +34,8 @@ void CheckPath(absl::string_view field, absl::string_view path, FieldReader* rea
   reader->CheckNoNul(field, path);
 }
 
-void SetIfFinite(absl::Duration duration, google::protobuf::Duration* (*mutable_field)(v1::PoolSpec*),
-                 v1::PoolSpec* out) {
+void SetIfFinite(absl::Duration duration,
+                 google::protobuf::Duration* (*mutable_field)(v1::PoolSpec*), v1::PoolSpec* out) {
   if (duration != absl::InfiniteDuration()) ToProto(duration, mutable_field(out));
 }
 
@@ -51,13 +50,17 @@ void ToProto(const pool::PoolSpec& spec, v1::PoolSpec* out) {
   for (const auto& [name, value] : spec.env) (*out->mutable_env())[name] = value;
   out->set_cwd(spec.cwd);
   out->set_max_tasks_per_worker(spec.max_tasks_per_worker);
-  SetIfFinite(spec.max_worker_age, [](v1::PoolSpec* o) { return o->mutable_max_worker_age(); }, out);
+  SetIfFinite(
+      spec.max_worker_age, [](v1::PoolSpec* o) { return o->mutable_max_worker_age(); }, out);
   out->set_max_worker_rss_bytes(spec.max_worker_rss_bytes);
   out->set_max_queued_tasks(spec.max_queued_tasks);
   out->set_max_queued_bytes(spec.max_queued_bytes);
-  SetIfFinite(spec.task_timeout, [](v1::PoolSpec* o) { return o->mutable_task_timeout(); }, out);
-  SetIfFinite(spec.task_grace, [](v1::PoolSpec* o) { return o->mutable_task_grace(); }, out);
-  SetIfFinite(spec.start_timeout, [](v1::PoolSpec* o) { return o->mutable_start_timeout(); }, out);
+  SetIfFinite(
+      spec.task_timeout, [](v1::PoolSpec* o) { return o->mutable_task_timeout(); }, out);
+  SetIfFinite(
+      spec.task_grace, [](v1::PoolSpec* o) { return o->mutable_task_grace(); }, out);
+  SetIfFinite(
+      spec.start_timeout, [](v1::PoolSpec* o) { return o->mutable_start_timeout(); }, out);
   out->set_max_dedicated(spec.max_dedicated);
   out->set_max_output_bytes(spec.max_output_bytes);
 }

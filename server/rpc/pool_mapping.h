@@ -1,6 +1,8 @@
 #ifndef PREFORK_SERVER_RPC_POOL_MAPPING_H_
 #define PREFORK_SERVER_RPC_POOL_MAPPING_H_
 
+#include <cstdint>
+
 #include "absl/status/statusor.h"
 #include "prefork/v1/pool.pb.h"
 #include "prefork/v1/pool_service.pb.h"
@@ -8,6 +10,9 @@
 
 // Pools, workers and the daemon itself in the words of the API.
 namespace prefork::rpc {
+
+// Of one pool.
+inline constexpr uint32_t kMaxWorkers = 4096;
 
 void ToProto(const pool::PoolSpec& spec, v1::PoolSpec* out);
 void ToProto(const engine::PoolInfo& info, v1::Pool* out);

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "grpcpp/support/slice.h"
 #include "prefork/v1/task_service.pb.h"
+#include "server/engine/errors.h"
 #include "server/rpc/message_io.h"
 #include "server/rpc/status_mapping.h"
 #include "server/rpc/wire_writer.h"
@@ -48,16 +49,18 @@ void ReadValueCall::OnStart() {
   absl::StatusOr<engine::TaskInfo> info = engine().Get(caller(), task_);
   if (!info.ok()) return End(info.status());
   if (info->state != scheduler::TaskState::kSucceeded) {
-    return End(WithReason(absl::FailedPreconditionError(absl::StrCat(
-                              "task ", task_, " is ", scheduler::TaskStateName(info->state),
-                              " and has no value; only SUCCEEDED tasks have one")),
-                          "TASK_HAS_NO_VALUE", absl::StrCat("task/", task_)));
+    return End(engine::MakeError(
+        absl::StatusCode::kFailedPrecondition, reason::kTaskHasNoValue,
+        absl::StrCat("task ", task_, " is ", std::string(scheduler::TaskStateName(info->state)),
+                     " and has no value; only SUCCEEDED tasks have one"),
+        absl::StrCat(task_)));
   }
   if (offset_ > info->value.size()) {
-    return End(WithReason(
-        absl::OutOfRangeError(absl::StrCat("offset ", offset_, " is past the end of the value of task ",
-                                           task_, ", which has ", info->value.size(), " bytes")),
-        "OFFSET_PAST_END", absl::StrCat("task/", task_)));
+    return End(
+        engine::MakeError(absl::StatusCode::kOutOfRange, reason::kOffsetPastEnd,
+                          absl::StrCat("offset ", offset_, " is past the end of the value of task ",
+                                       task_, ", which has ", info->value.size(), " bytes"),
+                          absl::StrCat(task_)));
   }
   value_ = std::move(info->value);
   WriteChunks();

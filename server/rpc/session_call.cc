@@ -127,15 +127,17 @@ absl::Status SessionCall::TakeMessage(size_t bytes) {
       });
       return absl::OkStatus();
     default:
-      return Violation("request", "holds nothing that this daemon knows: open, submit, cancel "
-                                  "or credit");
+      return Violation("request",
+                       "holds nothing that this daemon knows: open, submit, cancel "
+                       "or credit");
   }
 }
 
 absl::Status SessionCall::TakeOpen(const v1::OpenSession& open, size_t bytes) {
   if (open.client_name().size() > kMaxClientNameBytes) {
-    return Violation("open.client_name", absl::StrCat(open.client_name().size(),
-                                                      " bytes are more than ", kMaxClientNameBytes));
+    return Violation(
+        "open.client_name",
+        absl::StrCat(open.client_name().size(), " bytes are more than ", kMaxClientNameBytes));
   }
   if (open.resume_task_ids_size() > kMaxResumed) {
     return Violation("open.resume_task_ids", absl::StrCat(open.resume_task_ids_size(),
@@ -168,14 +170,15 @@ void SessionCall::TakeSubmit(v1::SubmitBatch* batch, size_t bytes) {
 }
 
 void SessionCall::TakeCancel(const v1::CancelBatch& cancel, size_t bytes) {
-  PostMessage(bytes, [tags = std::vector<uint64_t>(cancel.tags().begin(), cancel.tags().end()),
-                      ids = std::vector<engine::TaskId>(cancel.task_ids().begin(),
-                                                        cancel.task_ids().end()),
-                      force = cancel.force()](SessionCall& call) {
-    if (!tags.empty()) call.engine_.CancelTags(call.session_, tags, force);
-    // A task that is unknown or over has nothing to cancel: its events have told the client.
-    for (const engine::TaskId id : ids) call.engine_.Cancel(call.caller_, id, force).IgnoreError();
-  });
+  PostMessage(
+      bytes, [tags = std::vector<uint64_t>(cancel.tags().begin(), cancel.tags().end()),
+              ids = std::vector<engine::TaskId>(cancel.task_ids().begin(), cancel.task_ids().end()),
+              force = cancel.force()](SessionCall& call) {
+        if (!tags.empty()) call.engine_.CancelTags(call.session_, tags, force);
+        // A task that is unknown or over has nothing to cancel: its events have told the client.
+        for (const engine::TaskId id : ids)
+          call.engine_.Cancel(call.caller_, id, force).IgnoreError();
+      });
 }
 
 void SessionCall::OnWriteDone(bool ok) {

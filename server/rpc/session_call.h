@@ -88,8 +88,8 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   // Of the engine's thread.
   engine::SessionId session_ = 0;
   EventBatchWriter batch_;
-  bool flush_wanted_ = false;                 // batch_ is to be written
-  bool sink_held_ = false;                    // flushed: the engine waits for SinkWritable
+  bool flush_wanted_ = false;  // batch_ is to be written
+  bool sink_held_ = false;     // flushed: the engine waits for SinkWritable
   bool writing_ = false;
   bool half_closed_ = false;
   std::optional<absl::Status> end_;

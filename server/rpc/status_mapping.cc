@@ -1,6 +1,6 @@
 // How an error travels.
 //
-//   engine:  absl::Status code, message, payloads "prefork.reason", "prefork.resource"
+//   engine:  absl::Status with reason and resource (engine/errors.h)
 //   rpc:     absl::Status INVALID_ARGUMENT with a serialised google.rpc.BadRequest as payload
 //     v
 //   google.rpc.Status { code, message, details[]: ErrorInfo, then what the code calls for }
@@ -18,11 +18,10 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "common/text/utf8.h"
 #include "google/rpc/error_details.pb.h"
+#include "server/engine/errors.h"
 
 namespace prefork::rpc {
 namespace {
@@ -31,15 +30,11 @@ constexpr char kDomain[] = "prefork";
 constexpr char kRpcTypePrefix[] = "type.googleapis.com/google.rpc.";
 constexpr size_t kMaxMessageBytes = 1024;
 constexpr size_t kMaxDetailsBytes = 4096;
+constexpr size_t kMaxResourceBytes = 255;
 // Advice for clients that have no idea of their own: a full queue moves within a fraction of a second,
 // a restart takes longer.
 constexpr absl::Duration kRetryWhenFull = absl::Milliseconds(100);
 constexpr absl::Duration kRetryWhenUnavailable = absl::Seconds(1);
-
-std::string TextPayload(const absl::Status& status, absl::string_view url) {
-  absl::optional<absl::Cord> payload = status.GetPayload(url);
-  return payload.has_value() ? text::CleanUtf8(std::string(*payload), 255) : std::string();
-}
 
 // Adds the detail if the budget allows.
 void AddDetail(google::rpc::Status* out, const google::protobuf::Message& detail) {
@@ -85,11 +80,10 @@ void AddDetailsOfCode(const absl::Status& status, const std::string& reason,
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kAlreadyExists: {
       if (resource.empty()) return;
-      const std::pair<std::string, std::string> parts =
-          absl::StrSplit(resource, absl::MaxSplits('/', 1));
       google::rpc::ResourceInfo info;
-      info.set_resource_type(parts.first);
-      info.set_resource_name(parts.second);
+      // "TASK_NOT_FOUND" is about a task.
+      info.set_resource_type(absl::AsciiStrToLower(reason.substr(0, reason.find('_'))));
+      info.set_resource_name(resource);
       info.set_description(out->message());
       AddDetail(out, info);
       return;
@@ -101,20 +95,13 @@ void AddDetailsOfCode(const absl::Status& status, const std::string& reason,
 
 }  // namespace
 
-absl::Status WithReason(absl::Status status, absl::string_view reason,
-                        absl::string_view resource) {
-  status.SetPayload(kReasonPayload, absl::Cord(reason));
-  if (!resource.empty()) status.SetPayload(kResourcePayload, absl::Cord(resource));
-  return status;
-}
-
 google::rpc::Status ToRpcStatus(const absl::Status& status) {
   google::rpc::Status out;
   out.set_code(static_cast<int32_t>(status.code()));
-  out.set_message(text::CleanUtf8(status.message(), kMaxMessageBytes));
+  out.set_message(text::CleanUtf8(std::string(status.message()), kMaxMessageBytes));
 
-  std::string reason = TextPayload(status, kReasonPayload);
-  const std::string resource = TextPayload(status, kResourcePayload);
+  std::string reason = engine::ReasonOf(status);
+  const std::string resource = text::CleanUtf8(engine::ResourceOf(status), kMaxResourceBytes);
   if (reason.empty()) reason = absl::StatusCodeToString(status.code());
 
   google::rpc::ErrorInfo info;

@@ -2,19 +2,18 @@
 #define PREFORK_SERVER_RPC_STATUS_MAPPING_H_
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
 #include "google/rpc/status.pb.h"
 #include "grpcpp/support/status.h"
 
 namespace prefork::rpc {
 
-// Payloads that a Status of the engine may carry; each is plain text. They become google.rpc details.
-inline constexpr char kReasonPayload[] = "prefork.reason";      // stable, e.g. "POOL_QUEUE_FULL"
-inline constexpr char kResourcePayload[] = "prefork.resource";  // "task/17", "pool/default"
-
-// `status` with a stable reason and, if not empty, the resource it is about.
-absl::Status WithReason(absl::Status status, absl::string_view reason,
-                        absl::string_view resource = "");
+// Reasons of errors that are found here, beside those of engine/errors.h.
+namespace reason {
+inline constexpr char kInvalidField[] = "INVALID_FIELD";
+inline constexpr char kMalformedRequest[] = "MALFORMED_REQUEST";
+inline constexpr char kTaskHasNoValue[] = "TASK_HAS_NO_VALUE";
+inline constexpr char kOffsetPastEnd[] = "OFFSET_PAST_END";
+}  // namespace reason
 
 // The status as clients see it: code, message (valid UTF-8, bounded) and details: always an ErrorInfo
 // with domain "prefork"; by code also QuotaFailure, RetryInfo, PreconditionFailure or ResourceInfo;

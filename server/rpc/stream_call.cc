@@ -16,18 +16,28 @@
 #include "server/rpc/status_mapping.h"
 
 namespace prefork::rpc {
+namespace {
+
+class RefusedCall final : public StreamCall {
+ public:
+  RefusedCall(const RpcContext& rpc, absl::Status why)
+      : StreamCall(rpc, engine::Caller()), why_(std::move(why)) {}
+  ~RefusedCall() override = default;
+
+ private:
+  void OnStart() override { End(why_); }
+  void OnWritten() override {}
+
+  const absl::Status why_;
+};
+
+}  // namespace
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* StreamCall::Begin() {
   self_ = shared_from_this();
   engine().Post([call = self_] {
     if (!call->ended()) call->OnStart();
   });
-  return this;
-}
-
-grpc::ServerWriteReactor<grpc::ByteBuffer>* StreamCall::Refuse(const absl::Status& status) {
-  self_ = shared_from_this();
-  engine().Post([call = self_, status] { call->End(status); });
   return this;
 }
 
@@ -82,5 +92,10 @@ void StreamCall::OnCancel() {
 }
 
 void StreamCall::OnDone() { self_.reset(); }
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* RefuseStream(const RpcContext& rpc,
+                                                         const absl::Status& status) {
+  return std::make_shared<RefusedCall>(rpc, status)->Begin();
+}
 
 }  // namespace prefork::rpc

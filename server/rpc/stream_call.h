@@ -7,10 +7,13 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/engine/engine.h"
+#include "server/rpc/message_io.h"
+#include "server/rpc/peer_registry.h"
 #include "server/rpc/rpc_context.h"
 
 namespace prefork::rpc {
@@ -26,8 +29,6 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // Takes the first reference and posts OnStart to the engine. For the service, once, on gRPC's thread.
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin();
-  // The same for a call that is refused before it starts.
-  grpc::ServerWriteReactor<grpc::ByteBuffer>* Refuse(const absl::Status& status);
 
  protected:
   StreamCall(const RpcContext& rpc, const engine::Caller& caller) : rpc_(rpc), caller_(caller) {}
@@ -71,6 +72,26 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   std::shared_ptr<StreamCall> self_;
 };
+
+// A call that is refused before it starts.
+grpc::ServerWriteReactor<grpc::ByteBuffer>* RefuseStream(const RpcContext& rpc,
+                                                         const absl::Status& status);
+
+// Parses the request and begins the call that `make(caller, request)` returns, a StatusOr of a
+// std::shared_ptr<StreamCall>.
+template <typename Request, typename Make>
+grpc::ServerWriteReactor<grpc::ByteBuffer>* ServeStream(const RpcContext& rpc,
+                                                        grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* bytes, Make make) {
+  const absl::StatusOr<engine::Caller> caller = rpc.peers->Find(context->peer());
+  if (!caller.ok()) return RefuseStream(rpc, caller.status());
+  Request request;
+  const absl::Status parsed = ParseMessage(*bytes, &request);
+  if (!parsed.ok()) return RefuseStream(rpc, parsed);
+  absl::StatusOr<std::shared_ptr<StreamCall>> call = make(*caller, request);
+  if (!call.ok()) return RefuseStream(rpc, call.status());
+  return (*call)->Begin();
+}
 
 }  // namespace prefork::rpc
 

@@ -55,8 +55,8 @@ absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
     v1::TaskSpec spec;
     spec.set_payload(defaults.payload());
     if (defaults.has_command()) spec.mutable_command()->set_stdin(defaults.command().stdin());
-    absl::StatusOr<engine::Bytes> packed = Pack(
-        TakePayload(&spec, *out->options, std::move(*item->mutable_payload())), index);
+    absl::StatusOr<engine::Bytes> packed =
+        Pack(TakePayload(&spec, *out->options, std::move(*item->mutable_payload())), index);
     if (packed.ok()) out->payload = *std::move(packed);
     return packed.status();
   }

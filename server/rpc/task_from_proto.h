@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "prefork/v1/task.pb.h"
 #include "prefork/v1/task_service.pb.h"
-#include "server/engine/types.h"
+#include "server/engine/options.h"
 
 // What clients ask for, checked and in the engine's terms. Whether a pool or function exists is the
 // engine's to say.
@@ -18,8 +18,8 @@ namespace prefork::rpc {
 
 // The options of `spec`, all but payload, stdin and request ID. INVALID_ARGUMENT names the fields
 // below `path` (empty, or ending in a dot).
-absl::StatusOr<std::shared_ptr<const engine::TaskOptions>> ReadTaskOptions(
-    const v1::TaskSpec& spec, absl::string_view path);
+absl::StatusOr<std::shared_ptr<const engine::TaskOptions>> ReadTaskOptions(const v1::TaskSpec& spec,
+                                                                           absl::string_view path);
 
 // `own` over `defaults`, field by field; messages, maps and lists replace as a whole.
 v1::TaskSpec MergeTaskSpecs(const v1::TaskSpec& defaults, const v1::TaskSpec& own);

@@ -23,8 +23,8 @@ void ToProto(const engine::TaskInfo& info, v1::Task* out);
 // The end of a task as an event tells it. `report` and `earlier` may be null.
 void ResultToProto(scheduler::TaskState state, const engine::Bytes& value,
                    std::string_view content_type, std::string_view error,
-                   const engine::ExitReport* report,
-                   const std::vector<engine::ExitReport>* earlier, v1::TaskResult* out);
+                   const engine::ExitReport* report, const std::vector<engine::ExitReport>* earlier,
+                   v1::TaskResult* out);
 
 }  // namespace prefork::rpc
 

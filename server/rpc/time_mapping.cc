@@ -18,8 +18,8 @@ constexpr int32_t kMaxNanos = 999'999'999;
 }  // namespace
 
 void ToProto(absl::Duration duration, google::protobuf::Duration* out) {
-  duration = std::clamp(duration, absl::Seconds(-kMaxDurationSeconds),
-                        absl::Seconds(kMaxDurationSeconds));
+  duration =
+      std::clamp(duration, absl::Seconds(-kMaxDurationSeconds), absl::Seconds(kMaxDurationSeconds));
   const int64_t seconds = absl::IDivDuration(duration, absl::Seconds(1), &duration);
   out->set_seconds(seconds);
   out->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
@@ -48,8 +48,8 @@ absl::StatusOr<absl::Duration> FromProto(const google::protobuf::Duration& durat
 absl::StatusOr<absl::Time> FromProto(const google::protobuf::Timestamp& time) {
   if (time.nanos() < 0 || time.nanos() > kMaxNanos || time.seconds() < kMinTimestampSeconds ||
       time.seconds() > kMaxTimestampSeconds) {
-    return absl::InvalidArgumentError(absl::StrCat("{seconds: ", time.seconds(), ", nanos: ",
-                                                   time.nanos(), "} is not a valid time"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "{seconds: ", time.seconds(), ", nanos: ", time.nanos(), "} is not a valid time"));
   }
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }

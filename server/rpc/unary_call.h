@@ -81,8 +81,7 @@ grpc::ServerUnaryReactor* ServeUnary(const RpcContext& rpc, grpc::CallbackServer
 // The same for what the engine can answer at once: `handler(call, request)` runs on the engine's
 // thread and returns a StatusOr of the response.
 template <typename Request, typename Handler>
-grpc::ServerUnaryReactor* ServeOnEngine(const RpcContext& rpc,
-                                        grpc::CallbackServerContext* context,
+grpc::ServerUnaryReactor* ServeOnEngine(const RpcContext& rpc, grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* bytes, grpc::ByteBuffer* response,
                                         Handler handler) {
   return ServeUnary<Request>(

@@ -59,8 +59,8 @@ absl::Status UploadCall::TakeMessage() {
 
 absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
   const engine::EngineOptions& limits = rpc_.engine->options();
-  const absl::Status size = CheckPayloadSize(payload_bytes, limits.max_payload_bytes,
-                                             "payload_bytes");
+  const absl::Status size =
+      CheckPayloadSize(payload_bytes, limits.max_payload_bytes, "payload_bytes");
   if (!size.ok()) return size;
   FieldViolations violations;
   if (!spec->payload().empty()) {
@@ -71,9 +71,8 @@ absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
   if (!request_id.ok()) return request_id;
   auto options = ReadTaskOptions(*spec, "task.");
   if (!options.ok()) return options.status();
-  absl::StatusOr<PayloadAssembler> payload =
-      PayloadAssembler::Create(payload_bytes, limits.inline_threshold_bytes, caller_.uid,
-                               &rpc_.engine->segments());
+  absl::StatusOr<PayloadAssembler> payload = PayloadAssembler::Create(
+      payload_bytes, limits.inline_threshold_bytes, caller_.uid, &rpc_.engine->segments());
   if (!payload.ok()) return payload.status();
 
   submission_.options = *std::move(options);
@@ -81,8 +80,8 @@ absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
   payload_ = *std::move(payload);
   if (payload_bytes == 0) {
     // A command's own standard input.
-    absl::StatusOr<engine::Bytes> packed = rpc_.engine->Pack(
-        TakePayload(spec, *submission_.options, std::string()), caller_.uid);
+    absl::StatusOr<engine::Bytes> packed =
+        rpc_.engine->Pack(TakePayload(spec, *submission_.options, std::string()), caller_.uid);
     if (!packed.ok()) return packed.status();
     submission_.payload = *std::move(packed);
   }
@@ -99,8 +98,8 @@ void UploadCall::Submit() {
   if (!payload.ok()) return Fail(payload.status());
   if (payload->size() > 0) {
     if (submission_.options->command.has_value()) {
-      payload = rpc_.engine->Pack(
-          EncodePayload(*submission_.options, std::string(payload->view())), caller_.uid);
+      payload = rpc_.engine->Pack(EncodePayload(*submission_.options, std::string(payload->view())),
+                                  caller_.uid);
       if (!payload.ok()) return Fail(payload.status());
     }
     submission_.payload = *std::move(payload);

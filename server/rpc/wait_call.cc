@@ -50,8 +50,8 @@ void WaitForTask(const std::shared_ptr<UnaryCall>& call, engine::TaskId task,
                  std::function<void(const engine::TaskInfo&)> done) {
   auto wait = std::make_shared<Wait>();
   wait->done = std::move(done);
-  const absl::StatusOr<uint64_t> wait_id = call->engine().WhenTerminal(
-      call->caller(), task, [wait](const engine::TaskInfo& info) {
+  const absl::StatusOr<uint64_t> wait_id =
+      call->engine().WhenTerminal(call->caller(), task, [wait](const engine::TaskInfo& info) {
         if (const auto done = wait->End()) done(info);
       });
   if (!wait_id.ok()) {

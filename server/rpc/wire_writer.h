@@ -56,7 +56,9 @@ class WireWriter {
  private:
   enum WireType { kVarint = 0, kLengthDelimited = 2 };
 
-  static constexpr size_t TagSize(int field) { return VarintSize(static_cast<uint64_t>(field) << 3); }
+  static constexpr size_t TagSize(int field) {
+    return VarintSize(static_cast<uint64_t>(field) << 3);
+  }
   void Tag(int field, WireType type) { Varint((static_cast<uint64_t>(field) << 3) | type); }
   void Varint(uint64_t value) {
     char bytes[10];
