@@ -29,7 +29,8 @@ function(prefork_cc_binary)
 endfunction()
 
 # prefork_cc_test(NAME <name> SRCS ... [DEPS ...] [LABELS ...] [TIMEOUT <seconds>])
-# Makes a GoogleTest program and registers it as one ctest test.
+# Makes a GoogleTest program and registers it as one ctest test. For each label there is a target <label>_tests that
+# builds all tests with it.
 function(prefork_cc_test)
   cmake_parse_arguments(ARG "" "NAME;TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
@@ -38,6 +39,12 @@ function(prefork_cc_test)
   prefork_cc_binary(NAME ${ARG_NAME} SRCS ${ARG_SRCS} DEPS ${ARG_DEPS} GTest::gmock GTest::gtest_main)
   add_test(NAME ${ARG_NAME} COMMAND ${ARG_NAME})
   set_tests_properties(${ARG_NAME} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  foreach(label ${ARG_LABELS})
+    if(NOT TARGET ${label}_tests)
+      add_custom_target(${label}_tests)
+    endif()
+    add_dependencies(${label}_tests ${ARG_NAME})
+  endforeach()
 endfunction()
 
 # prefork_proto_library(NAME <name> PROTOS <file relative to proto/> ... [GRPC])

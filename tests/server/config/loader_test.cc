@@ -162,6 +162,12 @@ TEST(ParseConfig, NamesSyntaxErrorsByLineAndColumn) {
   EXPECT_THAT(ErrorsOf("[daemon]\nsocket = \"a\"\nsocket = \"b\"\n"), HasSubstr("p.toml:3:"));
 }
 
+TEST(ParseConfig, SurvivesWhatTheParserAssertsNeverToSee) {
+  EXPECT_THAT(ErrorsOf("[\n"), HasSubstr("p.toml:1:2: "));
+  EXPECT_THAT(ErrorsOf("[\n[\n\n\n["), HasSubstr("p.toml:"));
+  EXPECT_THAT(ErrorsOf("J\u01ab"), HasSubstr("p.toml:1:2: "));
+}
+
 TEST(ParseConfig, HelpsWithMisplacedKeysAndSections) {
   EXPECT_EQ(ErrorsOf("socket = \"/x\""),
             "p.toml:1:1: unknown key \"socket\"; did you mean \"daemon.socket\"?");
