@@ -221,7 +221,8 @@ absl::Status SignalTree(const Pidfd& root, int signal) {
 
 absl::Status KillTree(const Pidfd& root, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
-  // While root lives, links and groups reach nearly everything, and at once; the scan then finds what they missed.
+  // While root lives, links and groups reach nearly everything, and at once; the scan then finds
+  // what they missed.
   Search search = root.HasExited() ? Search::kParentLinksAndSession : Search::kParentLinks;
   for (;;) {
     const Snapshot tree = Descendants(root, search);

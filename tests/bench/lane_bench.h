@@ -6,8 +6,9 @@
 
 #include "absl/status/statusor.h"
 
-// Measures a lane between two processes, without daemon, gRPC and scheduler: this process plays the engine, a forked
-// child the worker that answers no-op tasks. Call them while this process has one thread.
+// Measures a lane between two processes, without daemon, gRPC and scheduler: this process plays the
+// engine, a forked child the worker that answers no-op tasks. Call them while this process has one
+// thread.
 namespace prefork::bench {
 
 struct LaneBenchOptions {

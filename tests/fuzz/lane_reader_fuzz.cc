@@ -1,6 +1,7 @@
-// Plays an engine whose worker writes anything anywhere. The input is a program: each byte is an operation of the engine on
-// its ends of a lane, or a write of the hostile worker with the bytes that follow. Checked after every operation: a
-// record lies inside of its ring, can be read to its last byte, and no call goes on for ever.
+// Plays an engine whose worker writes anything anywhere. The input is a program: each byte is an
+// operation of the engine on its ends of a lane, or a write of the hostile worker with the bytes
+// that follow. Checked after every operation: a record lies inside of its ring, can be read to its
+// last byte, and no call goes on for ever.
 #include <array>
 #include <cstddef>
 #include <cstdint>

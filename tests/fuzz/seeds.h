@@ -6,8 +6,8 @@
 
 namespace prefork::fuzz {
 
-// Well-formed inputs that the standalone driver mutates. A fuzz target may define it; without it the driver starts
-// from random bytes. libFuzzer finds its way by coverage and does not call it.
+// Well-formed inputs that the standalone driver mutates. A fuzz target may define it; without it
+// the driver starts from random bytes. libFuzzer finds its way by coverage and does not call it.
 __attribute__((weak)) std::vector<std::string> Seeds();
 
 }  // namespace prefork::fuzz

@@ -3,8 +3,8 @@
 //   TARGET [-seconds=N] [-seed=N]   random inputs and mutations of them for N seconds (5)
 //   TARGET FILE...                  these inputs, once: to reproduce what was found
 //
-// Before an input is run it is written to crash-input of the working folder, through a mapping, so that it is still there
-// if the target crashes or hangs. The file is removed at a good end.
+// Before an input is run it is written to crash-input of the working folder, through a mapping, so
+// that it is still there if the target crashes or hangs. The file is removed at a good end.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -75,7 +75,7 @@ class Mutator {
     std::string input = corpus_[Below(corpus_.size())];
     for (size_t changes = 1 + Below(6); changes > 0; --changes) Change(&input);
     input.resize(std::min(input.size(), kMaxInputBytes));
-    // Without coverage there is no telling which input is new, so a random sample is mutated further.
+    // Without coverage nothing tells which input is new, so a random sample is mutated further.
     if (Below(64) == 0) {
       if (corpus_.size() < kMaxCorpus) {
         corpus_.push_back(input);

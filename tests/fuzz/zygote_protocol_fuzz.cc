@@ -1,5 +1,6 @@
-// Feeds packets to the decoder of the zygote protocol. The first byte is the number of descriptors that came along. What is
-// accepted must be sane, and must come out of the encoder in a form that is accepted again and means the same.
+// Feeds packets to the decoder of the zygote protocol. The first byte is the number of descriptors
+// that came along. What is accepted must be sane, and must come out of the encoder in a form that
+// is accepted again and means the same.
 #include <cstdint>
 #include <string>
 #include <string_view>

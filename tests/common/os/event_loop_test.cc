@@ -113,7 +113,8 @@ TEST_F(EventLoopTest, UnwatchDropsAnEventThatWasFetchedAlready) {
   Fd events[2] = {*CreateEventfd(), *CreateEventfd()};
   for (const int i : {0, 1}) {
     SignalEventfd(events[i].get());
-    // Both are ready. Whichever runs first replaces the other's watch by a new one of the same number.
+    // Both are ready. Whichever runs first replaces the other's watch by a new one of the same
+    // number.
     ASSERT_TRUE(
         loop_
             ->Watch(events[i].get(), EPOLLIN,

@@ -40,7 +40,8 @@ class ProcessTreeTest : public ::testing::Test {
     }
     prctl(PR_SET_CHILD_SUBREAPER, 0);
   }
-  // Starts a shell script as the root of a tree and waits until the tree has at least `descendants` below it.
+  // Starts a shell script as the root of a tree and waits until the tree has at least `descendants`
+  // below it.
   void Start(const std::string& script, size_t descendants,
              SpawnOptions::Group group = SpawnOptions::Group::kNewSession) {
     absl::StatusOr<Pidfd> root = Spawn({.argv = {"/bin/sh", "-c", script},
@@ -106,7 +107,8 @@ TEST_F(ProcessTreeTest, KillEndsATreeThatIgnoresSigterm) {
 }
 
 TEST_F(ProcessTreeTest, KillFindsWhatADeadRootLeftInItsSession) {
-  // The middle shell ends, so its sleep is re-parented to us but stays in the session, in a group of its own (set -m).
+  // The middle shell ends, so its sleep is re-parented to us but stays in the session, in a group
+  // of its own (set -m).
   Start("bash -c 'set -m; sleep 1000 & :'; sleep 1000 & wait", 2);
   ASSERT_TRUE(root_.SendSignal(SIGKILL).ok());
   ASSERT_TRUE(WaitUntil([&] { return root_.HasExited(); }));

@@ -8,8 +8,9 @@
 
 namespace prefork::os {
 
-// Looks at a condition that nothing announces, such as a file below /proc, every millisecond until it holds. Returns false
-// when `timeout` is over, which is meant for a broken program and not for a slow machine.
+// Looks at a condition that nothing announces, such as a file below /proc, every millisecond until
+// it holds. Returns false when `timeout` is over, which is meant for a broken program and not for a
+// slow machine.
 inline bool WaitUntil(const std::function<bool()>& condition,
                       absl::Duration timeout = absl::Seconds(20)) {
   const absl::Time deadline = absl::Now() + timeout;
