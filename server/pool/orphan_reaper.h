@@ -51,15 +51,21 @@ class OrphanReaper {
 
   OrphanReaper(os::EventLoop* loop, os::Fd sigchld);
   void OnSigchld();
+  // Looks at all children once: kills and reaps those without owner.
   void Sweep();
+  bool AnOwnedChildIsUnreaped(const std::vector<pid_t>& children) const;
+  void Kill(pid_t orphan);
   void FinishWaiters();
 
   os::EventLoop* const loop_;
   os::Fd sigchld_;
   absl::flat_hash_set<pid_t> owned_;
   absl::flat_hash_map<pid_t, os::Pidfd> orphans_;  // killed, not yet reaped
+  absl::flat_hash_set<pid_t> unwatched_orphans_;   // the same, but descriptors had run out
+  bool put_off_ = false;                           // a sweep waits for an owner to reap its child
   absl::flat_hash_map<uint64_t, Waiter> waiters_;
   uint64_t next_waiter_ = 1;
+  const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what was posted
 };
 
 }  // namespace prefork::pool

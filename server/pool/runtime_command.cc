@@ -1,0 +1,67 @@
+#include "server/pool/runtime_command.h"
+
+#include <map>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace prefork::pool {
+namespace {
+
+constexpr const char* kThreadCountVariables[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                                 "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"};
+
+}  // namespace
+
+std::string_view RuntimeName(Runtime runtime) {
+  switch (runtime) {
+    case Runtime::kCommand:
+      return "command";
+    case Runtime::kNative:
+      return "native";
+    case Runtime::kPython:
+      return "python";
+  }
+  return "unknown";
+}
+
+absl::StatusOr<std::vector<std::string>> ZygoteArgv(const PoolSpec& spec,
+                                                    const std::string& worker_program) {
+  if (!spec.zygote_command.empty()) return spec.zygote_command;
+  if (spec.runtime == Runtime::kPython) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("pool '", spec.name,
+                     "': runtime python needs zygote_command, the interpreter and module "
+                     "that speak the zygote protocol"));
+  }
+  if (worker_program.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("pool '", spec.name,
+                     "': the daemon does not know where prefork-worker is; "
+                     "set its path or the pool's zygote_command"));
+  }
+  std::vector<std::string> argv = {worker_program, "--runtime",
+                                   std::string(RuntimeName(spec.runtime))};
+  for (const std::string& module : spec.modules) {
+    argv.push_back("--module");
+    argv.push_back(module);
+  }
+  return argv;
+}
+
+std::vector<std::string> ZygoteEnvironment(const PoolSpec& spec,
+                                           const std::vector<std::string>& base) {
+  std::map<std::string, std::string> merged;
+  for (const std::string& entry : base) {
+    const size_t equals = entry.find('=');
+    if (equals != std::string::npos) merged[entry.substr(0, equals)] = entry.substr(equals + 1);
+  }
+  for (const char* name : kThreadCountVariables) merged[name] = "1";
+  for (const auto& [name, value] : spec.env) merged[name] = value;
+  std::vector<std::string> environment;
+  environment.reserve(merged.size());
+  for (const auto& [name, value] : merged) environment.push_back(absl::StrCat(name, "=", value));
+  return environment;
+}
+
+}  // namespace prefork::pool
