@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "server/scheduler/scheduler_impl.h"
+#include "server/scheduler/task_state.h"
 #include "server/scheduler/task_table.h"
 #include "server/scheduler/types.h"
 #include "server/scheduler/workers.h"
@@ -55,6 +56,9 @@ int64_t Scheduler::Impl::DeadlineOf(const Task& task, const TaskDetails& details
 }
 
 void Scheduler::Impl::UpdateTimer(TaskSlot slot, Task& task) {
+  if (task.details == kNone) {
+    return;
+  }
   TaskDetails& details = details_[task.details];
   const int64_t at_ns = DeadlineOf(task, details);
   if (at_ns == kNever) {
@@ -89,7 +93,9 @@ void Scheduler::Impl::OnDeadline(TaskSlot slot, Task& task) {
     if (task.stop != StopPhase::kNone) {
       Kill(slot, task);
     } else {
-      task.end = EndCause::kTimeout;
+      if (!IsCancel(task.end)) {
+        task.end = EndCause::kTimeout;
+      }
       Stop(slot, task);
     }
   } else if (details.queue_deadline_ns > 0 && details.queue_deadline_ns <= now_ns_) {

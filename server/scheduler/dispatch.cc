@@ -24,8 +24,29 @@ void Scheduler::Impl::TakeActions(int64_t now_ns, std::vector<Action>* out) {
   }
   changed_pools_.clear();
   ReportIdleWorkers();
+  if (has_requests_) {
+    has_requests_ = false;
+    std::erase_if(actions_, [this](const Action& action) { return IsOutdated(action); });
+  }
   out->clear();
   out->swap(actions_);
+}
+
+bool Scheduler::Impl::IsOutdated(const Action& action) {
+  switch (action.kind) {
+    case Action::Kind::kRevoke: {
+      const Task* task = FindInLane(action.worker, action.task);
+      return task == nullptr || !task->revoking;
+    }
+    case Action::Kind::kAskToStop: {
+      const Task* task = FindInLane(action.worker, action.task);
+      return task == nullptr || task->stop != StopPhase::kAsked;
+    }
+    case Action::Kind::kKillWorker:
+      return FindWorker(action.worker) == kNone;
+    default:
+      return false;
+  }
 }
 
 void Scheduler::Impl::Dispatch(Pool& pool) {

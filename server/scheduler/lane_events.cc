@@ -192,8 +192,8 @@ void Scheduler::Impl::Revoked(WorkerKey key, TaskSlot slot, int64_t now_ns) {
     EndAttempt(slot, *task, task->end);
   } else if (worker.dedicated && !worker.retiring && !worker.dying) {
     SetState(slot, *task, TaskState::kQueued);
-    EmitState(slot, *task);
     Reserve(index, slot, *task);
+    EmitState(slot, *task);
   } else {
     Requeue(slot, *task);
   }

@@ -90,13 +90,16 @@ class Scheduler {
   // payload could not be carried; also before it was ever put into the lane). `run_ns` feeds the
   // lane depth.
   void Finished(WorkerKey worker, TaskSlot task, EndCause cause, int64_t run_ns, int64_t now_ns);
-  // The answers to kRevoke. Revoked is also the answer to a kDispatch that found the lane full: the
-  // worker then gets nothing more until its lane has moved.
+  // The answers to kRevoke; before anything that the lane reports later, and before WorkerDied.
+  // Revoked is also the answer to a kDispatch that found the lane full: the worker then gets nothing
+  // more until its lane has moved. A task that does not fit into an empty lane is Finished with
+  // kInternalLimit instead.
   void Revoked(WorkerKey worker, TaskSlot task, int64_t now_ns);
   void RevokeRefused(WorkerKey worker, TaskSlot task, int64_t now_ns);  // it was claimed: it runs
 
   // --- time ---
-  // The earliest deadline (timeouts, delays, grace, a lane that stopped moving), or INT64_MAX.
+  // The earliest deadline (timeouts, delays, grace, a lane that stopped moving), or INT64_MAX. In
+  // the past when news came later than the deadline it concerns: call AdvanceTo then.
   int64_t NextDeadlineNs() const;
   void AdvanceTo(int64_t now_ns);
 

@@ -140,6 +140,8 @@ class Scheduler::Impl {
   void Dispatch(Pool& pool);
   void DispatchDedicated(Pool& pool);
   void ReportIdleWorkers();
+  // True for a request that a later event of the same batch has answered already.
+  bool IsOutdated(const Action& action);
 
   // invariants.cc
   void CheckTask(TaskSlot slot, const Task& task) const;
@@ -164,6 +166,7 @@ class Scheduler::Impl {
   std::vector<TaskSlot> ended_;     // whose successors are still to be told
   bool following_ends_ = false;
   std::vector<Action> actions_;
+  bool has_requests_ = false;  // actions_ contains a kRevoke, kAskToStop or kKillWorker
 };
 
 // Sum of a time and a span from outside that may be absurdly long.

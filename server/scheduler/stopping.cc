@@ -24,6 +24,7 @@ void Scheduler::Impl::Revoke(TaskSlot slot, Task& task) {
     return;
   }
   task.revoking = true;
+  has_requests_ = true;
   actions_.push_back(Action{.kind = Action::Kind::kRevoke,
                             .state = task.state,
                             .task = slot,
@@ -47,8 +48,8 @@ void Scheduler::Impl::Stop(TaskSlot slot, Task& task) {
     ++worker.stopping;
     if (task.details != kNone) {
       details_[task.details].stop_ns = 0;
-      UpdateTimer(slot, task);
     }
+    UpdateTimer(slot, task);
     RevokeUnclaimed(worker, kNone);
     LaneChanged(task.worker);
   }
@@ -70,6 +71,7 @@ void Scheduler::Impl::ProceedStop(TaskSlot slot, Task& task) {
     Kill(slot, task);
   } else if (task.stop == StopPhase::kClearing) {
     task.stop = StopPhase::kAsked;
+    has_requests_ = true;
     actions_.push_back(Action{.kind = Action::Kind::kAskToStop,
                               .state = task.state,
                               .cause = task.end,
@@ -86,12 +88,13 @@ void Scheduler::Impl::Kill(TaskSlot slot, Task& task) {
   task.stop = StopPhase::kKilling;
   if (task.details != kNone) {
     details_[task.details].stop_ns = 0;
-    UpdateTimer(slot, task);
   }
+  UpdateTimer(slot, task);
   if (worker.dying) {
     return;
   }
   worker.dying = true;
+  has_requests_ = true;
   actions_.push_back(Action{.kind = Action::Kind::kKillWorker,
                             .state = task.state,
                             .cause = task.end,

@@ -142,9 +142,7 @@ void Scheduler::Impl::SetState(TaskSlot slot, Task& task, TaskState to) {
   task.state = to;
   if (!IsTerminal(to)) {
     ++pool.in_state[static_cast<size_t>(to)];
-    if (task.details != kNone) {
-      UpdateTimer(slot, task);
-    }
+    UpdateTimer(slot, task);
   }
 }
 

@@ -7,7 +7,6 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "server/scheduler/action.h"
 #include "server/scheduler/scheduler.h"
 #include "server/scheduler/types.h"
 
@@ -15,9 +14,6 @@ namespace prefork::scheduler {
 
 inline constexpr int64_t kMs = 1'000'000;
 inline constexpr int64_t kSecond = 1'000'000'000;
-
-// "dispatch 3 w10 notify", "state 3 SUCCEEDED COMPLETED", "kill w10 for 3", ...
-std::string Describe(const Action& action);
 
 // A scheduler with one pool (kPool) and a clock that tests move. What it wants done is read as
 // text, so that a scenario can be compared at a glance; the invariants are checked at every
