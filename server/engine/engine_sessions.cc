@@ -1,0 +1,148 @@
+// The engine's methods about sessions and watches.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "server/engine/engine_impl.h"
+#include "server/engine/errors.h"
+
+namespace prefork::engine {
+
+SessionId EngineImpl::OpenSession(const SessionOptions& options, EventSink* sink) {
+  const scheduler::ClientKey client =
+      core_.clients.OpenSession(options.caller.uid, options.client_name);
+  Session& session = core_.sessions.Open(options, client, sink, &core_.tasks,
+                                         core_.options.max_session_unfinished);
+  for (uint64_t tag = 0; tag < options.resume.size(); ++tag) {
+    const absl::StatusOr<TaskSlot> slot = FindTask(options.caller, options.resume[tag]);
+    if (slot.ok() && core_.tasks.at(*slot).session != session.index()) {
+      session.AddAccepted(tag, core_.tasks.at(*slot).id);
+      Adopt(session, *slot, tag);
+    } else {
+      session.AddRejected(
+          tag, slot.ok() ? MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidTask,
+                                     absl::StrCat("task ", options.resume[tag], " is listed twice"))
+                         : slot.status());
+    }
+  }
+  core_.sessions.MarkDirty(session);
+  return session.id();
+}
+
+// Hands a known task to the session: its remaining events, or its end, go there from now on.
+void EngineImpl::Adopt(Session& session, TaskSlot slot, uint64_t tag) {
+  TaskRecord& record = core_.tasks.at(slot);
+  if (Session* const former = core_.sessions.At(record.session); former != nullptr) {
+    former->Detach(slot);
+    core_.sessions.MarkDirty(*former);
+  }
+  if (record.kept_by_ttl) core_.finished.Remove(slot);
+  session.Attach(slot, tag);
+  if (!scheduler::IsTerminal(record.state)) return;
+  EventLog::Entry entry;
+  entry.time_ns = record.finished_ns;
+  entry.task = record.id;
+  entry.attempt = record.attempt;
+  entry.worker_index = record.worker_index;
+  entry.worker_generation = record.worker_generation;
+  entry.kind = EventRecord::Kind::kFinished;
+  entry.state = record.state;
+  entry.cause = record.cause;
+  session.AddFinished(slot, core_.log.next_sequence() - 1, entry);
+}
+
+void EngineImpl::CloseSession(SessionId id) {
+  Session* const session = core_.sessions.Find(id);
+  if (session == nullptr) return core_.sessions.Close(id);  // a watch, or nothing
+  while (session->first_task() != kNone) {
+    const TaskSlot slot = session->first_task();
+    const TaskRecord& record = core_.tasks.at(slot);
+    session->Detach(slot);
+    if (scheduler::IsTerminal(record.state)) {
+      life_.Keep(slot);
+    } else if (!record.options->detached) {
+      core_.scheduler.Cancel(slot, scheduler::EndCause::kClientGone, /*force=*/false, core_.now_ns);
+    }
+  }
+  core_.clients.CloseSession(session->options().caller.uid, session->options().client_name);
+  core_.sessions.Close(id);
+}
+
+void EngineImpl::SubmitOne(Session& session, TaskSubmission task) {
+  const uint64_t tag = task.tag;
+  const absl::StatusOr<Admission::Accepted> accepted =
+      admission_.Submit(session.options().caller.uid, session.client(), &session, std::move(task));
+  if (!accepted.ok()) return session.AddRejected(tag, accepted.status());
+  if (!accepted->existing) return;
+  const TaskRecord& record = core_.tasks.at(accepted->slot);
+  if (record.session == session.index()) {
+    return session.AddRejected(
+        tag,
+        MakeError(absl::StatusCode::kAlreadyExists, reason::kRequestIdReused,
+                  absl::StrCat("request ID \"", record.detail->request_id,
+                               "\" was submitted in this session already, with tag ", record.tag)));
+  }
+  session.AddAccepted(tag, record.id);
+  Adopt(session, accepted->slot, tag);
+}
+
+void EngineImpl::SubmitBatch(SessionId id, std::vector<TaskSubmission> tasks) {
+  Session* const session = core_.sessions.Find(id);
+  if (session == nullptr) return;
+  for (TaskSubmission& task : tasks) SubmitOne(*session, std::move(task));
+  session->UpdateReading();
+  core_.sessions.MarkDirty(*session);
+}
+
+void EngineImpl::CancelTags(SessionId id, const std::vector<uint64_t>& tags, bool force) {
+  const Session* const session = core_.sessions.Find(id);
+  if (session == nullptr) return;
+  for (const uint64_t tag : tags) {
+    const TaskSlot slot = session->FindTag(tag);
+    if (slot == kNone) continue;
+    core_.scheduler.Cancel(slot, scheduler::EndCause::kCancelledByClient, force, core_.now_ns);
+  }
+}
+
+void EngineImpl::SinkWritable(SessionId id) {
+  if (Session* const session = core_.sessions.Find(id); session != nullptr) {
+    session->SetWritable();
+    core_.sessions.MarkDirty(*session);
+  } else if (Watch* const watch = core_.sessions.FindWatch(id); watch != nullptr) {
+    watch->SetWritable();
+  }
+}
+
+absl::StatusOr<SessionId> EngineImpl::OpenWatch(const WatchOptions& options, EventSink* sink) {
+  if (options.after_sequence != 0) {
+    if (absl::Status status = core_.log.CheckResume(options.after_sequence); !status.ok()) {
+      return status;
+    }
+  }
+  Watch& watch =
+      core_.sessions.OpenWatch(options, sink, &core_.log, &core_.tasks, &core_.pool_names);
+  if (!options.snapshot) return watch.id();
+  const auto wanted = [&options](const std::string& name) {
+    return options.pool_names.empty() ||
+           std::find(options.pool_names.begin(), options.pool_names.end(), name) !=
+               options.pool_names.end();
+  };
+  for (const auto& [name, pool] : pools_) {
+    if (!wanted(name)) continue;
+    if (options.pools) watch.AddSnapshot(pool_manager_.DescribeEvent(*pool));
+    if (!options.workers) continue;
+    for (pool::Worker* const worker : pool->pool->workers()) {
+      EventRecord event;
+      event.kind = EventRecord::Kind::kWorker;
+      event.time = TimeOf(core_.wall_ns);
+      event.worker_index = worker->index();
+      event.worker_generation = worker->generation();
+      event.worker = std::make_shared<const WorkerInfo>(
+          workers_.Describe(*pool, *worker, /*with_usage=*/true));
+      event.task = event.worker->running_task;
+      watch.AddSnapshot(std::move(event));
+    }
+  }
+  return watch.id();
+}
+
+}  // namespace prefork::engine

@@ -1,0 +1,75 @@
+#include "server/engine/finished_tasks.h"
+
+#include <algorithm>
+
+#include "common/os/check.h"
+
+namespace prefork::engine {
+namespace {
+
+constexpr int64_t kForever = INT64_MAX;
+
+int64_t ExpiryNs(int64_t now_ns, absl::Duration ttl) {
+  if (ttl >= absl::Nanoseconds(kForever - now_ns)) return kForever;
+  return now_ns + absl::ToInt64Nanoseconds(std::max(ttl, absl::ZeroDuration()));
+}
+
+}  // namespace
+
+void FinishedTasks::Add(TaskSlot slot, int64_t now_ns) {
+  TaskRecord& record = tasks_->at(slot);
+  PREFORK_CHECK(scheduler::IsTerminal(record.state) && !record.kept_by_ttl);
+  record.kept_by_ttl = true;
+  record.own_ttl = record.options->result_ttl.has_value();
+  record.expires_ns = ExpiryNs(now_ns, record.options->result_ttl.value_or(limits_.ttl));
+  if (record.own_ttl) {
+    own_ttl_.emplace(record.expires_ns, slot);
+  } else {
+    record.previous = tail_;
+    record.next = kNone;
+    (tail_ == kNone ? head_ : tasks_->at(tail_).next) = slot;
+    tail_ = slot;
+  }
+  ++size_;
+  bytes_ += record.footprint_bytes();
+}
+
+void FinishedTasks::Remove(TaskSlot slot) {
+  TaskRecord& record = tasks_->at(slot);
+  PREFORK_CHECK(record.kept_by_ttl);
+  record.kept_by_ttl = false;
+  if (record.own_ttl) {
+    own_ttl_.erase({record.expires_ns, slot});
+  } else {
+    (record.previous == kNone ? head_ : tasks_->at(record.previous).next) = record.next;
+    (record.next == kNone ? tail_ : tasks_->at(record.next).previous) = record.previous;
+    record.previous = record.next = kNone;
+  }
+  --size_;
+  bytes_ -= record.footprint_bytes();
+}
+
+TaskSlot FinishedTasks::Next() const {
+  if (own_ttl_.empty()) return head_;
+  const auto& [expires_ns, slot] = *own_ttl_.begin();
+  return head_ == kNone || expires_ns < tasks_->at(head_).expires_ns ? slot : head_;
+}
+
+int64_t FinishedTasks::NextExpiryNs() const {
+  const TaskSlot next = Next();
+  return next == kNone ? kForever : tasks_->at(next).expires_ns;
+}
+
+TaskSlot FinishedTasks::TakeExpired(int64_t now_ns) {
+  const bool over_bound = size_ > limits_.max_tasks || bytes_ > limits_.max_bytes;
+  if (!over_bound && NextExpiryNs() > now_ns) return kNone;
+  return TakeOldest();
+}
+
+TaskSlot FinishedTasks::TakeOldest() {
+  const TaskSlot next = Next();
+  if (next != kNone) Remove(next);
+  return next;
+}
+
+}  // namespace prefork::engine

@@ -1,0 +1,31 @@
+#ifndef PREFORK_SERVER_ENGINE_LANE_FEEDER_H_
+#define PREFORK_SERVER_ENGINE_LANE_FEEDER_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "server/engine/task_record.h"
+#include "server/engine/worker_link.h"
+
+namespace prefork::engine {
+
+// Puts a task into its worker's lane; the worker sees it after PublishLane. RESOURCE_EXHAUSTED: the
+// lane is full now. Other errors: the payload can't be carried to this worker. A refused task is
+// not in the link.
+absl::Status FeedLane(WorkerLink& link, TaskSlot slot, const TaskRecord& task, uint32_t attempt,
+                      uint32_t flags);
+
+// Takes a task back. False: the worker has claimed it. A task that is not in the lane (any more)
+// counts as claimed.
+bool RevokeFromLane(WorkerLink& link, TaskSlot slot);
+
+// Makes everything fed so far visible and wakes the worker if it sleeps.
+void PublishLane(WorkerLink& link);
+
+// Bytes that a task takes in a lane when its payload is inline. At most
+// QueueProducer::max_body_bytes can be carried.
+size_t LaneBytes(const TaskOptions& options, size_t payload_bytes);
+
+}  // namespace prefork::engine
+
+#endif  // PREFORK_SERVER_ENGINE_LANE_FEEDER_H_

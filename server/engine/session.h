@@ -1,0 +1,116 @@
+#ifndef PREFORK_SERVER_ENGINE_SESSION_H_
+#define PREFORK_SERVER_ENGINE_SESSION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/status/status.h"
+#include "server/engine/event_log.h"
+#include "server/engine/event_sink.h"
+#include "server/engine/options.h"
+#include "server/engine/ring.h"
+#include "server/engine/task_table.h"
+#include "server/scheduler/types.h"
+
+namespace prefork::engine {
+
+// What one client's stream submitted and has not heard the end of. Events wait here as references
+// to tasks until the sink takes them; the design note is in session.cc.
+class Session {
+ public:
+  // `sink` and `tasks` are not owned. `index` is what the session's tasks carry in their records.
+  Session(SessionId id, uint32_t index, SessionOptions options, scheduler::ClientKey client,
+          EventSink* sink, TaskTable* tasks, size_t max_unfinished);
+
+  SessionId id() const { return id_; }
+  uint32_t index() const { return index_; }
+  const SessionOptions& options() const { return options_; }
+  scheduler::ClientKey client() const { return client_; }
+  EventSink* sink() { return sink_; }
+
+  // --- its tasks: those it will get the end of ---
+  void Attach(TaskSlot slot, uint64_t tag);
+  void Detach(TaskSlot slot);
+  TaskSlot first_task() const { return head_; }
+  size_t task_count() const { return task_count_; }
+  // The unfinished or undelivered task with this tag; kNone when there is none.
+  TaskSlot FindTag(uint64_t tag) const;
+
+  // --- its events ---
+  void AddAccepted(uint64_t tag, TaskId id);
+  void AddRejected(uint64_t tag, const absl::Status& why);
+  // A state change, only if the session asked for them.
+  void AddState(TaskSlot slot, uint64_t sequence, const EventLog::Entry& entry);
+  // The end of an attached task. The task stays attached until the sink has taken it.
+  void AddFinished(TaskSlot slot, uint64_t sequence, const EventLog::Entry& entry);
+  // Output, progress, partial results, retries; only if the session asked for them.
+  void AddOther(TaskSlot slot, const EventRecord& event);
+
+  // Gives the sink what it takes, if it is writable. Tasks whose end went out are detached and
+  // appended to `delivered`.
+  void Flush(std::vector<TaskSlot>* delivered);
+  void SetWritable() { writable_ = true; }
+  bool wants_flush() const { return writable_ && !pending_.empty(); }
+  bool drained() const { return pending_.empty() && writable_; }
+  // Stops or resumes the reading of submits, by the number of its tasks.
+  void UpdateReading();
+
+  bool dirty = false;  // in the list of sessions to flush
+
+ private:
+  struct Pending {
+    enum class Kind : uint8_t { kAccepted, kState, kFinished, kOther };
+    Kind kind = Kind::kState;
+    TaskSlot slot = kNone;
+    uint64_t sequence = 0;  // kAccepted: the first tag
+    EventLog::Entry entry;  // kAccepted: task is the first ID, time_ns the count
+  };
+  struct Other {
+    uint64_t tag = 0;
+    TaskSlot slot = kNone;  // kNone: a rejection
+    EventRecord event;
+    absl::Status why;
+    size_t bytes = 0;
+  };
+  // Consecutive tags that got consecutive IDs.
+  struct Run {
+    TaskId first_id = 0;
+    uint64_t count = 0;
+  };
+
+  void PushOther(Other other);
+  void Emit(const Pending& pending, std::vector<TaskSlot>* delivered);
+  void EmitFinished(const Pending& pending, std::vector<TaskSlot>* delivered);
+  const EventRecord& ToEvent(const Pending& pending);
+  bool IsMine(TaskSlot slot, TaskId id) const;
+  void RememberTag(uint64_t tag, TaskId id);
+  void PruneRuns();
+
+  const SessionId id_;
+  const uint32_t index_;
+  const SessionOptions options_;
+  const scheduler::ClientKey client_;
+  EventSink* const sink_;
+  TaskTable* const tasks_;
+  const size_t max_unfinished_;
+
+  TaskSlot head_ = kNone;
+  TaskSlot tail_ = kNone;
+  size_t task_count_ = 0;
+  absl::btree_map<uint64_t, Run> runs_;  // by first tag
+  size_t prune_at_ = 1024;               // runs
+
+  Ring<Pending> pending_;
+  Ring<Other> others_;  // of the pending kOther, in their order
+  size_t other_bytes_ = 0;
+  bool writable_ = true;
+  bool paused_ = false;
+  EventRecord scratch_;
+};
+
+}  // namespace prefork::engine
+
+#endif  // PREFORK_SERVER_ENGINE_SESSION_H_

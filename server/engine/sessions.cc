@@ -1,0 +1,104 @@
+#include "server/engine/sessions.h"
+
+#include <utility>
+
+namespace prefork::engine {
+
+Session& Sessions::Open(const SessionOptions& options, scheduler::ClientKey client, EventSink* sink,
+                        TaskTable* tasks, size_t max_unfinished) {
+  if (free_.empty()) {
+    free_.push_back(static_cast<uint32_t>(by_index_.size()));
+    by_index_.emplace_back();
+  }
+  const uint32_t index = free_.back();
+  free_.pop_back();
+  const SessionId id = next_id_++;
+  by_index_[index] =
+      std::make_unique<Session>(id, index, options, client, sink, tasks, max_unfinished);
+  index_of_.emplace(id, index);
+  return *by_index_[index];
+}
+
+Watch& Sessions::OpenWatch(const WatchOptions& options, EventSink* sink, EventLog* log,
+                           const TaskTable* tasks, const std::vector<std::string>* pool_names) {
+  const SessionId id = next_id_++;
+  auto watch = std::make_unique<Watch>(id, options, sink, log, tasks, pool_names);
+  if (options.workers) ++watching_workers_;
+  return *watches_.emplace(id, std::move(watch)).first->second;
+}
+
+Session* Sessions::Find(SessionId id) {
+  const auto it = index_of_.find(id);
+  return it == index_of_.end() ? nullptr : by_index_[it->second].get();
+}
+
+Watch* Sessions::FindWatch(SessionId id) {
+  const auto it = watches_.find(id);
+  return it == watches_.end() ? nullptr : it->second.get();
+}
+
+void Sessions::Close(SessionId id) {
+  if (const auto it = index_of_.find(id); it != index_of_.end()) {
+    by_index_[it->second].reset();
+    free_.push_back(it->second);
+    index_of_.erase(it);
+  } else if (const auto watch = watches_.find(id); watch != watches_.end()) {
+    if (watch->second->options().workers) --watching_workers_;
+    watches_.erase(watch);
+  }
+}
+
+void Sessions::MarkDirty(Session& session) {
+  if (session.dirty) return;
+  session.dirty = true;
+  dirty_.push_back(session.index());
+}
+
+void Sessions::Flush(std::vector<TaskSlot>* delivered) {
+  // A sink may call back in and make sessions dirty: those are for the next pass.
+  flushing_.swap(dirty_);
+  for (const uint32_t index : flushing_) {
+    Session* const session = by_index_[index].get();
+    if (session == nullptr) continue;
+    session->dirty = false;
+    session->Flush(delivered);
+    session->UpdateReading();
+  }
+  flushing_.clear();
+}
+
+std::vector<SessionId> Sessions::WatchIds() const {
+  std::vector<SessionId> ids;
+  ids.reserve(watches_.size());
+  for (const auto& [id, watch] : watches_) ids.push_back(id);
+  return ids;
+}
+
+bool Sessions::PumpWatches() {
+  if (watches_.empty()) return false;
+  bool more = false;
+  for (const SessionId id : WatchIds()) {
+    if (Watch* const watch = FindWatch(id); watch != nullptr) more |= watch->Pump();
+  }
+  return more;
+}
+
+bool Sessions::AllDelivered() const {
+  for (const auto& [id, index] : index_of_) {
+    if (!by_index_[index]->drained()) return false;
+  }
+  return true;
+}
+
+void Sessions::CloseSinks(const absl::Status& why) {
+  std::vector<SessionId> sessions;
+  for (const auto& [id, index] : index_of_) sessions.push_back(id);
+  for (const SessionId id : sessions) {
+    if (Session* const session = Find(id); session != nullptr) session->sink()->Close(why);
+  }
+  for (const SessionId id : WatchIds()) {
+    if (Watch* const watch = FindWatch(id); watch != nullptr) watch->Close(why);
+  }
+}
+
+}  // namespace prefork::engine
