@@ -38,12 +38,3 @@ if(prefork_sanitizer_flags)
   add_compile_options(${prefork_sanitizer_flags})
   add_link_options(${prefork_sanitizer_flags})
 endif()
-
-# Coverage in every object, so that libFuzzer sees where an input leads; tests/fuzz links its main program.
-option(PREFORK_LIBFUZZER "Run the fuzz targets with libFuzzer; needs Clang" OFF)
-if(PREFORK_LIBFUZZER)
-  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
-    message(FATAL_ERROR "PREFORK_LIBFUZZER needs Clang: add -DCMAKE_CXX_COMPILER=clang++")
-  endif()
-  add_compile_options(-fsanitize=fuzzer-no-link)
-endif()

@@ -142,7 +142,7 @@ absl::StatusOr<Pidfd> OpenSame(pid_t pid, const ProcessStats& stats) {
 // their group.
 absl::Status SignalAll(const Pidfd& root, const Snapshot& tree, int signal) {
   absl::Status first_error;
-  const auto note = [&](absl::Status status) {
+  const auto note = [&](const absl::Status& status) {
     if (!absl::IsNotFound(status)) first_error.Update(status);
   };
   absl::flat_hash_set<pid_t> groups;

@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/strip.h"
 #include "common/os/clock.h"
 #include "tests/fuzz/seeds.h"
 
@@ -132,6 +134,11 @@ class Mutator {
   std::vector<std::string> corpus_;
 };
 
+template <typename Number>
+bool ParseFlag(absl::string_view argument, absl::string_view name, Number* value) {
+  return absl::ConsumePrefix(&argument, name) && absl::SimpleAtoi(argument, value);
+}
+
 int RunFiles(const std::vector<std::string>& files) {
   for (const std::string& file : files) {
     std::ifstream stream(file, std::ios::binary);
@@ -152,14 +159,8 @@ int main(int argc, char** argv) {
   uint64_t seed = std::random_device()();
   std::vector<std::string> files;
   for (int i = 1; i < argc; ++i) {
-    const std::string argument = argv[i];
-    if (argument.rfind("-seconds=", 0) == 0) {
-      seconds = strtoll(argument.c_str() + strlen("-seconds="), nullptr, 10);
-    } else if (argument.rfind("-seed=", 0) == 0) {
-      seed = strtoull(argument.c_str() + strlen("-seed="), nullptr, 10);
-    } else {
-      files.push_back(argument);
-    }
+    if (ParseFlag(argv[i], "-seconds=", &seconds) || ParseFlag(argv[i], "-seed=", &seed)) continue;
+    files.emplace_back(argv[i]);
   }
   if (!files.empty()) return RunFiles(files);
 

@@ -241,6 +241,7 @@ TEST_F(RunningEventLoopTest, PostsOfManyThreadsAllRunInTheOrderOfEach) {
   constexpr int kThreads = 4, kPosts = 20'000;
   std::vector<std::vector<int>> seen(kThreads);
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kPosts; ++i) loop_->Post([&seen, t, i] { seen[t].push_back(i); });

@@ -63,10 +63,15 @@ TEST(SegmentPoolTest, MemoryNeverGoesToAnotherUser) {
   EXPECT_EQ(pool->warm_bytes(), 64 * kKiB) << "Alice's is still warm for her";
 }
 
+std::vector<SegmentRef> LeaseMany(SegmentPool& pool, int count) {
+  std::vector<SegmentRef> held(count);
+  for (SegmentRef& segment : held) segment = *pool.Lease(64 * kKiB, kAlice);
+  return held;
+}
+
 TEST(SegmentPoolTest, OverTheLimitIsResourceExhaustedUntilOneComesBack) {
   auto pool = SegmentPool::Create({.max_total_bytes = 256 * kKiB, .max_warm_bytes = 256 * kKiB});
-  std::vector<SegmentRef> held;
-  for (int i = 0; i < 4; ++i) held.push_back(*pool->Lease(64 * kKiB, kAlice));
+  std::vector<SegmentRef> held = LeaseMany(*pool, 4);
   const absl::Status status = pool->Lease(1, kAlice).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_THAT(std::string(status.message()), HasSubstr("may take 262144 bytes"));
@@ -80,8 +85,7 @@ TEST(SegmentPoolTest, OverTheLimitIsResourceExhaustedUntilOneComesBack) {
 
 TEST(SegmentPoolTest, WarmMemoryOfOthersMakesRoomForALease) {
   auto pool = SegmentPool::Create({.max_total_bytes = 256 * kKiB, .max_warm_bytes = 256 * kKiB});
-  std::vector<SegmentRef> held;
-  for (int i = 0; i < 4; ++i) held.push_back(*pool->Lease(64 * kKiB, kAlice));
+  std::vector<SegmentRef> held = LeaseMany(*pool, 4);
   held.clear();
   EXPECT_EQ(pool->warm_bytes(), 256 * kKiB);
   const SegmentRef bobs = *pool->Lease(128 * kKiB, kBob);
@@ -91,8 +95,7 @@ TEST(SegmentPoolTest, WarmMemoryOfOthersMakesRoomForALease) {
 
 TEST(SegmentPoolTest, WarmListIsBoundedAndCanBeTrimmed) {
   auto pool = SegmentPool::Create({.max_total_bytes = 1024 * kKiB, .max_warm_bytes = 128 * kKiB});
-  std::vector<SegmentRef> held;
-  for (int i = 0; i < 4; ++i) held.push_back(*pool->Lease(64 * kKiB, kAlice));
+  std::vector<SegmentRef> held = LeaseMany(*pool, 4);
   held.push_back(*pool->Lease(256 * kKiB, kAlice));
   held.clear();
   EXPECT_EQ(pool->warm_bytes(), 128 * kKiB);
