@@ -120,7 +120,6 @@ void ProcessPool::Resize(uint32_t size) {
 
 void ProcessPool::Reload() {
   if (phase_ != Phase::kRunning) return;
-  for (const auto& slot : slots_) slot->pacer().Reset();
   zygotes_.Reload();
   Reconcile();
 }
@@ -281,6 +280,7 @@ void ProcessPool::ReleaseOldZygotes() {
 void ProcessPool::OnZygoteReady(ZygoteProcess& zygote, const std::string& functions) {
   functions_ = absl::StrSplit(functions, '\n', absl::SkipEmpty());
   for (const auto& slot : slots_) {
+    slot->pacer().Reset();  // what failed before failed with another zygote
     if (slot->serving() != nullptr && slot->serving()->zygote != &zygote) slot->Renew();
   }
   Log(absl::StrCat("zygote ready, pid ", zygote.pid()));

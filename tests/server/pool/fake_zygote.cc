@@ -1,8 +1,8 @@
 // A zygote that does everything by itself, well or badly: the tests' counterpart of the pool.
 //
-//   fake_zygote ZYGOTE_MODE WORKER_MODE [CURE_FILE]
+//   fake_zygote ZYGOTE_MODE WORKER_MODE CURE_FILE
 //
-// Once CURE_FILE exists both behave well. Every failure is described where its mode is handled.
+// Zygotes started and workers forked once CURE_FILE exists behave well. Every failure is described where its mode is handled.
 // A well-behaved worker does what the function name of a task says: see DoTask.
 #include <fcntl.h>
 #include <poll.h>
@@ -157,10 +157,12 @@ class FakeWorker {
 
 class FakeZygote {
  public:
-  FakeZygote(zygote::ControlSocket control, std::string mode, std::string worker_mode)
+  FakeZygote(zygote::ControlSocket control, std::string mode, std::string worker_mode,
+             std::string cure_file)
       : control_(std::move(control)),
-        mode_(std::move(mode)),
-        worker_mode_(std::move(worker_mode)) {}
+        worker_mode_(std::move(worker_mode)),
+        cure_file_(std::move(cure_file)),
+        mode_(IsCured() ? "good" : std::move(mode)) {}
 
   [[noreturn]] void Run() {
     if (mode_ == "never-ready") LiveForEver();
@@ -240,7 +242,7 @@ class FakeZygote {
     Require(pid >= 0);
     if (pid == 0) {
       control_.Close();
-      FakeWorker(name, std::move(fds)).Run(worker_mode_);
+      FakeWorker(name, std::move(fds)).Run(IsCured() ? "good" : worker_mode_);
     }
     workers_[pid] = name;
     if (mode_ == "dies-unannounced") _exit(4);
@@ -286,9 +288,12 @@ class FakeZygote {
     Send(zygote::Exited{body});
   }
 
+  bool IsCured() const { return access(cure_file_.c_str(), F_OK) == 0; }
+
   zygote::ControlSocket control_;
-  const std::string mode_;
   const std::string worker_mode_;
+  const std::string cure_file_;
+  const std::string mode_;
   std::map<pid_t, zygote::WorkerName> workers_;
 };
 
@@ -297,9 +302,7 @@ class FakeZygote {
 
 int main(int argc, char** argv) {
   const char* socket = getenv(prefork::zygote::kSocketVariable);
-  if (argc < 3 || socket == nullptr) return prefork::pool::kBrokenTest;
-  const bool cured = argc > 3 && access(argv[3], F_OK) == 0;
-  prefork::pool::FakeZygote(prefork::zygote::ControlSocket(prefork::os::Fd(atoi(socket))),
-                            cured ? "good" : argv[1], cured ? "good" : argv[2])
-      .Run();
+  if (argc != 4 || socket == nullptr) return prefork::pool::kBrokenTest;
+  prefork::zygote::ControlSocket control(prefork::os::Fd(atoi(socket)));
+  prefork::pool::FakeZygote(std::move(control), argv[1], argv[2], argv[3]).Run();
 }
