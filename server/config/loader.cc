@@ -36,6 +36,29 @@ std::string Lookup(const std::map<std::string, std::string>& environment, const 
   return found == environment.end() ? "" : found->second;
 }
 
+// The first of the directories that systemd names in `variable`; empty without one.
+std::string ServiceDirectory(const LoadOptions& options, const std::string& variable) {
+  const std::string directories = Lookup(options.environment, variable);
+  const std::string first = directories.substr(0, directories.find(':'));
+  return absl::StartsWith(first, "/") ? first : "";
+}
+
+std::string UsualSocket(const LoadOptions& options) {
+  const std::string service = ServiceDirectory(options, "RUNTIME_DIRECTORY");
+  if (!service.empty()) return service + "/prefork.sock";
+  return os::DefaultSocketPath(options.uid, Lookup(options.environment, "XDG_RUNTIME_DIR").c_str());
+}
+
+std::string UsualFile(const LoadOptions& options) {
+  const std::string service = ServiceDirectory(options, "CONFIGURATION_DIRECTORY");
+  if (!service.empty()) return service + "/prefork.toml";
+  if (options.uid == 0) return options.system_directory + "/prefork.toml";
+  const std::string config_home = Lookup(options.environment, "XDG_CONFIG_HOME");
+  if (absl::StartsWith(config_home, "/")) return config_home + "/prefork/prefork.toml";
+  const std::string home = Lookup(options.environment, "HOME");
+  return home.empty() ? "" : home + "/.config/prefork/prefork.toml";
+}
+
 // Applies assignments; keeps errors and origins.
 class Builder {
  public:
@@ -63,8 +86,7 @@ class Builder {
     }
     for (const auto& [name, spec] : pools_) loaded_.config.pools.push_back(spec);
     if (loaded_.config.daemon.socket.empty()) {
-      const std::string runtime_directory = Lookup(options.environment, "XDG_RUNTIME_DIR");
-      loaded_.config.daemon.socket = os::DefaultSocketPath(options.uid, runtime_directory.c_str());
+      loaded_.config.daemon.socket = UsualSocket(options);
     }
     CheckTogether();
     if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
@@ -171,14 +193,6 @@ std::vector<std::string> DropIns(const std::string& directory) {
   closedir(dir);
   std::sort(files.begin(), files.end());
   return files;
-}
-
-std::string UsualFile(const LoadOptions& options) {
-  if (options.uid == 0) return options.system_directory + "/prefork.toml";
-  const std::string config_home = Lookup(options.environment, "XDG_CONFIG_HOME");
-  if (!config_home.empty() && config_home[0] == '/') return config_home + "/prefork/prefork.toml";
-  const std::string home = Lookup(options.environment, "HOME");
-  return home.empty() ? "" : home + "/.config/prefork/prefork.toml";
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct LoadedConfig {
 };
 
 // Reads the file (root: /etc/prefork/prefork.toml; others: prefork/prefork.toml below
-// $XDG_CONFIG_HOME or ~/.config) and then, in order of their names, the *.toml in `conf.d` beside
+// $XDG_CONFIG_HOME or ~/.config; a systemd service: in its $CONFIGURATION_DIRECTORY) and then, in order of their names, the *.toml in `conf.d` beside
 // it; then environment variables; then overrides. Later ones win. A file that was not asked for
 // may be missing. INVALID_ARGUMENT carries every error, one per line, each with its place.
 absl::StatusOr<LoadedConfig> LoadConfig(const LoadOptions& options);

@@ -23,9 +23,9 @@ namespace prefork::testing {
 struct DaemonOptions {
   // TOML. The socket and the worker program are added; a pool that wants the example functions
   // names ExamplesModule().
-  std::string config;
-  std::vector<std::string> flags;          // added to the command line
-  std::map<std::string, std::string> env;  // added to the environment
+  std::string config{};
+  std::vector<std::string> flags{};          // added to the command line
+  std::map<std::string, std::string> env{};  // added to the environment
   absl::Duration ready_timeout = absl::Seconds(30);
   // Do not wait for READY: for daemons that are expected to fail or to stay unready.
   bool wait_until_ready = true;

@@ -126,6 +126,18 @@ TEST(LoadConfig, FindsTheFileOfTheUser) {
   EXPECT_EQ(loaded->config.limits.pools, 7u);
 }
 
+TEST(LoadConfig, UsesTheDirectoriesOfAService) {
+  const Directory directory;
+  directory.Write("prefork.toml", "limits.pools = 9\n");
+  LoadOptions options = UserOptions();
+  options.environment["CONFIGURATION_DIRECTORY"] = directory.path() + ":/etc/other";
+  options.environment["RUNTIME_DIRECTORY"] = "/run/prefork";
+  const absl::StatusOr<LoadedConfig> loaded = LoadConfig(options);
+  ASSERT_TRUE(loaded.ok()) << loaded.status();
+  EXPECT_EQ(loaded->config.limits.pools, 9u);
+  EXPECT_EQ(loaded->config.daemon.socket, "/run/prefork/prefork.sock");
+}
+
 TEST(LoadConfig, FailsWhenTheFileThatWasAskedForCantBeRead) {
   const Directory directory;
   LoadOptions options = UserOptions();

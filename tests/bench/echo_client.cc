@@ -1,0 +1,159 @@
+#include "tests/bench/echo_client.h"
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/completion_queue.h>
+#include <grpcpp/create_channel.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "common/os/errno_status.h"
+#include "common/os/pipe.h"
+#include "common/os/spawn.h"
+#include "prefork/v1/task_service.grpc.pb.h"
+#include "tests/bench/row.h"
+
+namespace prefork::bench {
+namespace {
+
+void* Tag(intptr_t tag) { return reinterpret_cast<void*>(tag); }
+constexpr intptr_t kStart = 1;
+constexpr intptr_t kWrite = 2;
+constexpr intptr_t kRead = 3;
+constexpr intptr_t kFinish = 4;
+
+v1::SessionRequest RequestWith(uint64_t items) {
+  v1::SessionRequest request;
+  request.mutable_submit()->mutable_defaults()->set_function("noop");
+  for (uint64_t tag = 0; tag < items; ++tag) request.mutable_submit()->add_items()->set_tag(tag);
+  return request;
+}
+
+}  // namespace
+
+// One session, driven by the calling thread.
+struct EchoPeer::Stream {
+  ~Stream() {
+    context.TryCancel();
+    grpc::Status status;
+    call->Finish(&status, Tag(kFinish));
+    queue.Shutdown();
+    void* tag = nullptr;
+    bool ok = false;
+    while (queue.Next(&tag, &ok)) {
+    }
+  }
+  // The next completion's tag; 0 when the stream has broken.
+  intptr_t Next() {
+    void* tag = nullptr;
+    bool ok = false;
+    if (!queue.Next(&tag, &ok) || !ok) return 0;
+    return reinterpret_cast<intptr_t>(tag);
+  }
+
+  std::shared_ptr<grpc::Channel> channel;
+  std::unique_ptr<v1::TaskService::Stub> stub;
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<v1::SessionRequest, v1::SessionResponse>> call;
+};
+
+absl::StatusOr<std::unique_ptr<EchoPeer>> EchoPeer::Start() {
+  std::unique_ptr<EchoPeer> peer(new EchoPeer());
+  peer->directory_ = "/tmp/prefork-echo-XXXXXX";
+  if (mkdtemp(peer->directory_.data()) == nullptr) return os::ErrnoStatus(errno, "mkdtemp");
+  absl::StatusOr<os::Pipe> in = os::CreatePipe();
+  absl::StatusOr<os::Pipe> out = os::CreatePipe();
+  if (!in.ok() || !out.ok()) return in.ok() ? out.status() : in.status();
+  os::SpawnOptions spawn;
+  spawn.argv = {std::filesystem::read_symlink("/proc/self/exe"), "--echo-server",
+                peer->directory_ + "/e.sock"};
+  spawn.env = os::CurrentEnvironment();
+  spawn.fds = {{STDIN_FILENO, in->read_end.get()},
+               {STDOUT_FILENO, out->write_end.get()},
+               {STDERR_FILENO, STDERR_FILENO}};
+  absl::StatusOr<os::Pidfd> server = os::Spawn(spawn);
+  if (!server.ok()) return server.status();
+  peer->server_ = *std::move(server);
+  peer->server_stdin_ = std::move(in->write_end);
+  out->write_end.Reset();
+  char byte = 0;
+  if (read(out->read_end.get(), &byte, 1) != 1) {
+    return absl::InternalError("the echo server ended before it was ready");
+  }
+  return peer;
+}
+
+EchoPeer::~EchoPeer() {
+  server_stdin_.Reset();
+  if (server_.valid()) server_.Reap(/*wait=*/true).IgnoreError();
+  std::error_code ignored;
+  std::filesystem::remove_all(directory_, ignored);
+}
+
+absl::StatusOr<std::unique_ptr<EchoPeer::Stream>> EchoPeer::Open() {
+  auto stream = std::make_unique<Stream>();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(-1);
+  stream->channel = grpc::CreateCustomChannel(absl::StrCat("unix:", directory_, "/e.sock"),
+                                              grpc::InsecureChannelCredentials(), arguments);
+  stream->stub = v1::TaskService::NewStub(stream->channel);
+  stream->call = stream->stub->AsyncSession(&stream->context, &stream->queue, Tag(kStart));
+  if (stream->Next() != kStart) return absl::UnavailableError("the echo server does not answer");
+  return stream;
+}
+
+absl::StatusOr<double> EchoPeer::Throughput(uint64_t tasks, uint64_t batch, uint64_t in_flight) {
+  absl::StatusOr<std::unique_ptr<Stream>> opened = Open();
+  if (!opened.ok()) return opened.status();
+  Stream& stream = **opened;
+  const v1::SessionRequest request = RequestWith(batch);
+  v1::SessionResponse response;
+  uint64_t sent = 0;
+  uint64_t answered = 0;
+  bool writing = false;
+  const double start = NowNs();
+  stream.call->Read(&response, Tag(kRead));
+  while (answered < tasks) {
+    if (!writing && sent < tasks && sent - answered + batch <= std::max(in_flight, batch)) {
+      stream.call->Write(request, Tag(kWrite));
+      sent += batch;
+      writing = true;
+    }
+    const intptr_t tag = stream.Next();
+    if (tag == 0) return absl::UnavailableError("the echo stream has broken");
+    if (tag == kWrite) writing = false;
+    if (tag != kRead) continue;
+    answered += static_cast<uint64_t>(response.events().events_size());
+    if (answered < tasks) stream.call->Read(&response, Tag(kRead));
+  }
+  return static_cast<double>(answered) * 1e9 / (NowNs() - start);
+}
+
+absl::StatusOr<std::vector<double>> EchoPeer::RoundTripsNs(uint64_t count) {
+  absl::StatusOr<std::unique_ptr<Stream>> opened = Open();
+  if (!opened.ok()) return opened.status();
+  Stream& stream = **opened;
+  const v1::SessionRequest request = RequestWith(1);
+  v1::SessionResponse response;
+  std::vector<double> times;
+  times.reserve(count);
+  for (uint64_t i = 0; i < count; ++i) {
+    const double start = NowNs();
+    stream.call->Read(&response, Tag(kRead));
+    stream.call->Write(request, Tag(kWrite));
+    // Both in any order.
+    if (stream.Next() == 0 || stream.Next() == 0) {
+      return absl::UnavailableError("the echo stream has broken");
+    }
+    times.push_back(NowNs() - start);
+  }
+  return times;
+}
+
+}  // namespace prefork::bench

@@ -1,0 +1,51 @@
+#include <algorithm>
+#include <array>
+
+#include "common/os/clock.h"
+#include "tests/bench/row.h"
+
+namespace prefork::bench {
+
+std::span<const Row> AllRows() {
+  static constexpr std::array<Row, 12> kRows = {{
+      // First, because they fork and so want a process without gRPC's threads.
+      {"lane_throughput", "tasks/s", "engine, lane, worker, lane, engine; no gRPC",
+       "futex round trips per second", MeasureLaneThroughputRow},
+      {"lane_roundtrip_p50", "us", "the same, one task in flight", "futex ping-pong",
+       MeasureLaneRoundTripRow},
+      {"throughput_noop", "tasks/s", "no-op native tasks, one session, two workers",
+       "bare gRPC stream, batches of as many tasks", MeasureThroughputNoop},
+      {"latency_noop_p50", "us", "the same, one task in flight",
+       "bare gRPC stream, one message in flight", MeasureLatencyNoop},
+      {"worker_fork", "ms", "dedicated no-op task: fork from the zygote, run, answer",
+       "posix_spawn and wait of /bin/true", MeasureWorkerFork},
+      {"worker_respawn", "ms", "SIGKILL of the only worker until its successor has answered",
+       "posix_spawn and wait of /bin/true", MeasureWorkerRespawn},
+      {"idle_wakeups", "1/s", "context switches of all threads of an idle daemon",
+       "an idle bare gRPC server", MeasureIdleWakeups},
+      {"daemon_rss_idle", "MB", "resident set of an idle daemon", "an idle bare gRPC server",
+       MeasureDaemonRss},
+      {"worker_pss_idle", "MB", "proportional set of an idle native worker", "/bin/sleep",
+       MeasureWorkerPss},
+      {"queued_task_bytes", "bytes", "growth of the daemon for each of a million queued tasks",
+       "the task on the wire", MeasureQueuedTaskBytes},
+      {"many_workers", "ms/worker", "daemon with 500 workers: start until each has run a task",
+       "with 50 workers", MeasureManyWorkers},
+      {"many_sessions", "ms/session",
+       "500 sessions opened, each running a task; 100,000 finished tasks kept", "50 sessions",
+       MeasureManySessions},
+  }};
+  return kRows;
+}
+
+double NowNs() { return static_cast<double>(os::Clock::System()->MonotonicNs()); }
+
+double Median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  if (values.size() % 2 == 1) return values[middle];
+  return (values[middle - 1] + values[middle]) / 2;
+}
+
+}  // namespace prefork::bench

@@ -1,0 +1,50 @@
+// One no-op task in flight, against one small message in flight on a bare gRPC stream.
+#include "tests/bench/bench_daemon.h"
+#include "tests/bench/echo_client.h"
+#include "tests/bench/row.h"
+
+namespace prefork::bench {
+namespace {
+
+constexpr int kTasks = 3000;
+constexpr double kNsPerUs = 1000;
+
+absl::StatusOr<double> MedianTaskNs(const client::Client::Template& noop) {
+  std::vector<double> times;
+  times.reserve(kTasks);
+  for (int i = 0; i < kTasks; ++i) {
+    const double start = NowNs();
+    const absl::StatusOr<client::TaskHandle> task = noop.Submit("");
+    if (!task.ok()) return task.status();
+    const absl::StatusOr<client::TaskResult> result = task->Get();
+    if (!result.ok()) return result.status();
+    times.push_back(NowNs() - start);
+  }
+  return Median(std::move(times));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Round>> MeasureLatencyNoop(int rounds) {
+  auto daemon = StartDaemon(2);
+  if (!daemon.ok()) return daemon.status();
+  auto client = Connect(**daemon);
+  if (!client.ok()) return client.status();
+  auto noop = client->Prepare({.pool = kPool, .function = "noop"});
+  if (!noop.ok()) return noop.status();
+  auto echo = EchoPeer::Start();
+  if (!echo.ok()) return echo.status();
+  if (auto warm_up = MedianTaskNs(*noop); !warm_up.ok()) return warm_up.status();
+
+  std::vector<Round> all;
+  for (int i = 0; i < rounds; ++i) {
+    const auto value = MedianTaskNs(*noop);
+    if (!value.ok()) return value.status();
+    auto reference = (*echo)->RoundTripsNs(kTasks);
+    if (!reference.ok()) return reference.status();
+    all.push_back({*value / kNsPerUs, Median(*std::move(reference)) / kNsPerUs});
+  }
+  return all;
+}
+
+}  // namespace prefork::bench
