@@ -22,8 +22,8 @@ struct Action {
     kKillWorker,
     // Start a worker for `task` alone; answer with WorkerReady(for_task) or DedicatedFailed.
     kStartDedicated,
-    // `task` is in `state` now (`worker`: where, if anywhere): kRunning, kQueued (it came back from a lane), or terminal with
-    // `cause`. Tell whoever listens.
+    // `task` is in `state` now: kRunning on `worker`, kQueued (it came back from a lane), or
+    // terminal with `cause`. Tell whoever listens.
     kStateChanged,
     // Attempt `attempt` of `task` ended with `cause`; another begins at `at_ns`. It is QUEUED until
     // then.
