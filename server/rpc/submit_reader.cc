@@ -46,19 +46,7 @@ absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
       return violations.ToStatus();
     }
     out->options = *shared;
-    // The usual case first: the item's payload as it is.
-    if (!out->options->command.has_value() && !item->payload().empty()) {
-      absl::StatusOr<engine::Bytes> packed = Pack(std::move(*item->mutable_payload()), index);
-      if (packed.ok()) out->payload = *std::move(packed);
-      return packed.status();
-    }
-    v1::TaskSpec spec;
-    spec.set_payload(defaults.payload());
-    if (defaults.has_command()) spec.mutable_command()->set_stdin(defaults.command().stdin());
-    absl::StatusOr<engine::Bytes> packed =
-        Pack(TakePayload(&spec, *out->options, std::move(*item->mutable_payload())), index);
-    if (packed.ok()) out->payload = *std::move(packed);
-    return packed.status();
+    return SetPayload(defaults, index, item, out);
   }
 
   v1::TaskSpec spec = MergeTaskSpecs(defaults, item->spec());
@@ -69,20 +57,23 @@ absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
   if (!options.ok()) return options.status();
   out->options = *std::move(options);
   out->request_id = std::move(*spec.mutable_request_id());
-  absl::StatusOr<engine::Bytes> packed =
-      Pack(TakePayload(&spec, *out->options, std::move(*item->mutable_payload())), index);
-  if (packed.ok()) out->payload = *std::move(packed);
-  return packed.status();
+  return SetPayload(spec, index, item, out);
 }
 
-absl::StatusOr<engine::Bytes> SubmitReader::Pack(std::string payload, int index) {
+absl::Status SubmitReader::SetPayload(const v1::TaskSpec& spec, int index, v1::SubmitItem* item,
+                                      engine::TaskSubmission* out) {
+  std::string payload =
+      item->payload().empty() ? PayloadOf(spec) : std::move(*item->mutable_payload());
   if (payload.size() <= engine_->options().inline_threshold_bytes) {
-    return engine::Bytes(std::move(payload));
+    out->payload = engine::Bytes(std::move(payload));
+    return absl::OkStatus();
   }
   const absl::Status size = CheckPayloadSize(payload.size(), engine_->options().max_payload_bytes,
                                              absl::StrCat("items[", index, "].payload"));
   if (!size.ok()) return size;
-  return engine_->Pack(std::move(payload), uid_);
+  absl::StatusOr<engine::Bytes> packed = engine_->Pack(std::move(payload), uid_);
+  if (packed.ok()) out->payload = *std::move(packed);
+  return packed.status();
 }
 
 }  // namespace prefork::rpc

@@ -37,7 +37,8 @@ class SubmitReader {
   absl::Status ReadItem(int index, const v1::TaskSpec& defaults,
                         const absl::StatusOr<SharedOptions>& shared, v1::SubmitItem* item,
                         engine::TaskSubmission* out);
-  absl::StatusOr<engine::Bytes> Pack(std::string payload, int index);
+  absl::Status SetPayload(const v1::TaskSpec& spec, int index, v1::SubmitItem* item,
+                          engine::TaskSubmission* out);
 
   engine::Engine* const engine_;
   const uint32_t uid_;

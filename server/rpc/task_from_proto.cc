@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "common/zygote/command_codec.h"
 #include "server/rpc/enum_mapping.h"
 #include "server/rpc/field_reader.h"
 #include "server/rpc/status_mapping.h"
@@ -192,24 +191,8 @@ absl::Status CheckPayloadSize(uint64_t size_bytes, size_t max_bytes, absl::strin
   return violations.ToStatus();
 }
 
-std::string EncodePayload(const TaskOptions& options, std::string payload) {
-  if (!options.command.has_value()) return payload;
-  const engine::CommandSpec& command = *options.command;
-  zygote::CommandBlock block;
-  block.argv = command.argv;
-  block.env = command.env;
-  block.cwd = command.cwd;
-  for (const auto& [rlimit, value] : command.limits) {
-    block.limits.push_back({static_cast<uint32_t>(rlimit), value});
-  }
-  block.stdin_bytes = std::move(payload);
-  return zygote::EncodeCommand(block);
-}
-
-std::string TakePayload(v1::TaskSpec* spec, const TaskOptions& options, std::string payload) {
-  if (payload.empty()) payload = std::move(*spec->mutable_payload());
-  if (payload.empty() && spec->has_command()) payload = spec->command().stdin();
-  return EncodePayload(options, std::move(payload));
+const std::string& PayloadOf(const v1::TaskSpec& spec) {
+  return spec.payload().empty() && spec.has_command() ? spec.command().stdin() : spec.payload();
 }
 
 absl::StatusOr<engine::TaskFilter> ReadTaskFilter(const v1::TaskFilter& filter) {

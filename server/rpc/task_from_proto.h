@@ -30,13 +30,8 @@ absl::Status CheckRequestId(absl::string_view request_id, absl::string_view path
 // INVALID_ARGUMENT for `field` when the payload is larger than the daemon takes.
 absl::Status CheckPayloadSize(uint64_t size_bytes, size_t max_bytes, absl::string_view field);
 
-// What a worker gets for a task with these options: `payload` itself, or, for a command, the command
-// with `payload` as its standard input.
-std::string EncodePayload(const engine::TaskOptions& options, std::string payload);
-// The same for the first of these that is not empty: `payload`, the spec's payload, its command's
-// stdin. `options` are those of `spec`, whose payload is moved from.
-std::string TakePayload(v1::TaskSpec* spec, const engine::TaskOptions& options,
-                        std::string payload);
+// What the task's function or command is fed: the payload, or else the command's stdin.
+const std::string& PayloadOf(const v1::TaskSpec& spec);
 
 // INVALID_ARGUMENT for an unknown state.
 absl::StatusOr<engine::TaskFilter> ReadTaskFilter(const v1::TaskFilter& filter);

@@ -47,8 +47,7 @@ absl::StatusOr<engine::TaskSubmission> ReadSubmission(v1::TaskSpec* spec, const 
   engine::TaskSubmission submission;
   submission.options = *std::move(options);
   submission.request_id = std::move(*spec->mutable_request_id());
-  absl::StatusOr<engine::Bytes> payload =
-      call.engine().Pack(TakePayload(spec, *submission.options, std::string()), call.caller().uid);
+  absl::StatusOr<engine::Bytes> payload = call.engine().Pack(PayloadOf(*spec), call.caller().uid);
   if (!payload.ok()) return payload.status();
   submission.payload = *std::move(payload);
   return submission;

@@ -1,6 +1,6 @@
 // How one of two daemons that start on the same path wins, and how the other knows.
 //
-//   PATH.lock   flock(2)ed by the daemon for its life; holds its pid. The kernel drops the lock with
+//   PATH.pid    flock(2)ed by the daemon for its life; holds its pid. The kernel drops the lock with
 //               the process, so a lock is never stale.
 //   PATH        the socket. Only the holder of the lock touches it: connects to see whether it is
 //               alive (somebody may have deleted the lock file), removes it if nobody answers, binds.
@@ -33,7 +33,7 @@
 namespace prefork::rpc {
 namespace {
 
-std::string LockPath(const std::string& path) { return path + ".lock"; }
+std::string LockPath(const std::string& path) { return path + ".pid"; }
 
 absl::StatusOr<sockaddr_un> AddressOf(const std::string& path) {
   sockaddr_un address = {};

@@ -80,8 +80,7 @@ absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
   payload_ = *std::move(payload);
   if (payload_bytes == 0) {
     // A command's own standard input.
-    absl::StatusOr<engine::Bytes> packed =
-        rpc_.engine->Pack(TakePayload(spec, *submission_.options, std::string()), caller_.uid);
+    absl::StatusOr<engine::Bytes> packed = rpc_.engine->Pack(PayloadOf(*spec), caller_.uid);
     if (!packed.ok()) return packed.status();
     submission_.payload = *std::move(packed);
   }
@@ -96,14 +95,7 @@ void UploadCall::Submit() {
   }
   absl::StatusOr<engine::Bytes> payload = payload_->Finish();
   if (!payload.ok()) return Fail(payload.status());
-  if (payload->size() > 0) {
-    if (submission_.options->command.has_value()) {
-      payload = rpc_.engine->Pack(EncodePayload(*submission_.options, std::string(payload->view())),
-                                  caller_.uid);
-      if (!payload.ok()) return Fail(payload.status());
-    }
-    submission_.payload = *std::move(payload);
-  }
+  if (payload->size() > 0) submission_.payload = *std::move(payload);
   rpc_.engine->Post([call = shared_from_this()] {
     const auto submitted = call->rpc_.engine->Submit(call->caller_, std::move(call->submission_));
     if (!submitted.ok()) return call->Fail(submitted.status());
