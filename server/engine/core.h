@@ -2,8 +2,10 @@
 #define PREFORK_SERVER_ENGINE_CORE_H_
 
 #include <cstdint>
+#include <iostream>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/os/clock.h"
@@ -44,6 +46,10 @@ struct Core {
   void ReadClock() {
     now_ns = clock->MonotonicNs();
     wall_ns = absl::ToUnixNanos(clock->Wall());
+  }
+  void Log(std::string_view line) const {
+    if (options.log) return options.log(line);
+    std::cerr << line << '\n';
   }
   // The calendar's time of a monotonic moment that is not in the future.
   int64_t WallOf(int64_t monotonic_ns) const {

@@ -26,7 +26,6 @@
 #include "server/engine/engine.h"
 
 #include <algorithm>
-#include <iostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -52,6 +54,8 @@ struct EngineOptions {
   size_t max_session_unfinished = 500'000;   // over it the session's stream is not read
   size_t max_pools = 256;
   shm::SegmentPoolOptions segments;
+  // Takes lines for the daemon's log; on the engine's thread. Unset: they go to stderr.
+  std::function<void(std::string_view)> log;
 };
 
 }  // namespace prefork::engine

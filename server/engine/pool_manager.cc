@@ -15,7 +15,6 @@
 #include "server/engine/pool_manager.h"
 
 #include <algorithm>
-#include <iostream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -54,7 +53,8 @@ absl::Status CheckSize(uint32_t size) {
 // Hands what one pool tells to those it concerns, with the pool's entry.
 class PoolManager::Observer : public pool::PoolObserver {
  public:
-  Observer(Workers* workers, PoolEntry* pool) : workers_(workers), pool_(pool) {}
+  Observer(const Core* core, Workers* workers, PoolEntry* pool)
+      : core_(core), workers_(workers), pool_(pool) {}
 
   void OnWorkerStarting(pool::Worker& worker) override { workers_->OnStarting(*pool_, worker); }
   void OnWorkerReady(pool::Worker& worker) override { workers_->OnReady(*pool_, worker); }
@@ -74,11 +74,10 @@ class PoolManager::Observer : public pool::PoolObserver {
     workers_->OnDedicatedFailed(cookie, why);
   }
   void OnPoolChanged() override { pool_->dirty = true; }
-  void OnPoolMessage(std::string_view line) override {
-    std::cerr << absl::StrCat("pool ", pool_->name, ": ", std::string(line), "\n");
-  }
+  void OnPoolMessage(std::string_view line) override { core_->Log(line); }
 
  private:
+  const Core* const core_;
   Workers* const workers_;
   PoolEntry* const pool_;
 };
@@ -138,7 +137,7 @@ absl::StatusOr<PoolInfo> PoolManager::Create(const pool::PoolSpec& spec) {
   const auto key = static_cast<scheduler::PoolKey>(core_->pool_names.size());
   core_->pool_names.push_back(spec.name);
   PoolEntry& pool = pools_->Add(spec.name, key);
-  pool.observer = std::make_unique<Observer>(workers_, &pool);
+  pool.observer = std::make_unique<Observer>(core_, workers_, &pool);
   pool.pool = factory_(spec, pool.observer.get());
   scheduler::PoolLimits limits;
   limits.max_queued = spec.max_queued_tasks;

@@ -199,6 +199,8 @@ void Workers::AskToStop(TaskSlot slot, WorkerLink& link) {
   // When it can't be signalled it is gone, or the kill after the grace period will tell.
   (void)link.worker->SignalTree(SIGTERM, /*include_worker=*/!runs_programs);
   if (runs_programs) return;
+  link.worker->ExpectEnd(pool::ExitReason::kTaskStopped,
+                         absl::StrCat("its task ", core_->tasks.at(slot).id, " was asked to stop"));
   link.retiring = true;
   core_->scheduler.RetireWorker(link.key, core_->now_ns);
 }

@@ -43,6 +43,9 @@ class Worker {
   // Sends a signal to every descendant of the worker, and to the worker itself only with
   // `include_worker`. Success when there is nobody (left) to signal.
   virtual absl::Status SignalTree(int signal, bool include_worker) = 0;
+  // The worker was asked to stop by a signal: if its process ends from now on, that was for `reason`
+  // and nobody's fault. The first reason counts.
+  virtual void ExpectEnd(ExitReason reason, std::string_view detail) = 0;
   // SIGKILL to the whole tree; OnWorkerExited follows later with `reason`. The first reason counts.
   virtual void Kill(ExitReason reason, std::string_view detail) = 0;
 

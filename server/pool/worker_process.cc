@@ -135,7 +135,7 @@ void WorkerProcess::OnForked(pid_t pid, os::Pidfd pidfd) {
                                                 absl::FormatDuration(options_.start_timeout)));
   });
   status.Update(WatchProcess());
-  if (kill_reason_ != ExitReason::kNone) return Kill(kill_reason_, kill_detail_);  // while forking
+  if (killed_) return Kill(kill_reason_, kill_detail_);  // while forking
   if (!status.ok()) Kill(ExitReason::kStartFailed, std::string(status.message()));
 }
 
@@ -173,7 +173,7 @@ void WorkerProcess::OnControlReadable() {
 }
 
 void WorkerProcess::OnControlMessage(const zygote::Message& message) {
-  if (kill_reason_ != ExitReason::kNone) return;
+  if (killed_) return;
   if (const auto* ready = std::get_if<zygote::WorkerReady>(&message)) {
     const zygote::WorkerName& name = ready->body.worker;
     if (state_ != WorkerState::kStarting || name.index != index() ||
@@ -297,12 +297,16 @@ absl::Status WorkerProcess::SignalTree(int signal, bool include_worker) {
   return first_error;
 }
 
+void WorkerProcess::ExpectEnd(ExitReason reason, std::string_view detail) {
+  if (kill_reason_ != ExitReason::kNone) return;
+  kill_reason_ = reason;
+  kill_detail_ = std::string(detail);
+}
+
 void WorkerProcess::Kill(ExitReason reason, std::string_view detail) {
   if (state_ == WorkerState::kDead || state_ == WorkerState::kExited) return;
-  if (kill_reason_ == ExitReason::kNone) {
-    kill_reason_ = reason;
-    kill_detail_ = std::string(detail);
-  }
+  ExpectEnd(reason, detail);
+  killed_ = true;
   CancelDeadline();
   if (!pidfd_.valid()) return;
   // The worker's own death matters most; what can't be signalled in its tree is named by the

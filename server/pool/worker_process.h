@@ -114,6 +114,7 @@ class WorkerProcess final : public Worker {
   shm::SegmentRef FindSegment(uint64_t segment_id) const override;
   void ReleaseSegment(uint64_t segment_id) override;
   absl::Status SignalTree(int signal, bool include_worker) override;
+  void ExpectEnd(ExitReason reason, std::string_view detail) override;
   void Kill(ExitReason reason, std::string_view detail) override;
 
  private:
@@ -161,6 +162,7 @@ class WorkerProcess final : public Worker {
 
   bool was_ready_ = false;
   bool adopted_ = false;
+  bool killed_ = false;
   ExitReason kill_reason_ = ExitReason::kNone;
   std::string kill_detail_;
   ExitReason retire_reason_ = ExitReason::kNone;
