@@ -61,6 +61,7 @@ class LaneGuest {
   QueueProducer& up() { return up_; }
   LaneStatus& status();
   int down_eventfd() const { return down_event_.get(); }
+  int up_eventfd() const { return up_event_.get(); }
   uint32_t worker_index() const { return worker_index_; }
   uint32_t generation() const { return generation_; }
 

@@ -50,9 +50,9 @@ std::span<std::byte> ResultPublisher::Reserve(shm::RecordKind kind, size_t body_
 void ResultPublisher::Publish(uint64_t task_id) {
   lane_->up().Commit();
   if (observer_ != nullptr) {
-    observer_->OnWorkerStep(WorkerStep::kResultWritten, task_id, lane_);
+    observer_->OnWorkerStep(WorkerStep::kResultWritten, {lane_, link_->fd(), task_id});
     lane_->up().Publish();
-    observer_->OnWorkerStep(WorkerStep::kResultPublished, task_id, lane_);
+    observer_->OnWorkerStep(WorkerStep::kResultPublished, {lane_, link_->fd(), task_id});
   }
   lane_->up().PublishAndWake();
 }

@@ -28,11 +28,17 @@ enum class ZygoteStep {
   kForked,       // FORKED sent
 };
 
+// What an observer of a worker can get hold of.
+struct WorkerPlace {
+  shm::LaneGuest* lane = nullptr;  // null at kForked
+  int control_fd = -1;
+  uint64_t task_id = 0;  // 0 where none is known
+};
+
 class StepObserver {
  public:
   virtual ~StepObserver() = default;
-  // `task_id` is 0 where none is known; `lane` is null at kForked.
-  virtual void OnWorkerStep(WorkerStep step, uint64_t task_id, shm::LaneGuest* lane) = 0;
+  virtual void OnWorkerStep(WorkerStep step, const WorkerPlace& place) = 0;
   virtual void OnZygoteStep(ZygoteStep step, zygote::ControlSocket& daemon) = 0;
 };
 

@@ -90,7 +90,8 @@ WorkerLoop::WorkerLoop(shm::LaneGuest* lane, shm::LaneSleeper* sleeper, DaemonLi
       context_(lane, &publisher_, link) {}
 
 void WorkerLoop::Reach(WorkerStep step, uint64_t task_id) {
-  if (options_.observer != nullptr) options_.observer->OnWorkerStep(step, task_id, lane_);
+  if (options_.observer != nullptr)
+    options_.observer->OnWorkerStep(step, {lane_, link_->fd(), task_id});
 }
 
 void WorkerLoop::Run() {
@@ -109,7 +110,9 @@ void WorkerLoop::Run() {
       Idle();
       continue;
     }
+    SetActivity(Activity::kTask);
     RunRecord(**record);
+    SetActivity(Activity::kBetween);
     lane_->status().progress.store(++progress_, std::memory_order_relaxed);
   }
 }
@@ -120,7 +123,7 @@ void WorkerLoop::Idle() {
   // No spinning: a worker has no core of its own, and the engine batches what comes fast.
   const shm::LaneSleeper::Wakeup wakeup = sleeper_->WaitForWork(/*spin_ns=*/0, /*timeout_ns=*/-1);
   if (wakeup.control) link_->Serve();
-  SetActivity(Activity::kTask);
+  SetActivity(Activity::kBetween);
 }
 
 void WorkerLoop::RunRecord(const shm::QueueConsumer::Record& record) {

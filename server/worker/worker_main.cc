@@ -78,7 +78,7 @@ void WorkerMain(WorkerArguments arguments) {
   DaemonLink link{zygote::ControlSocket(std::move(fds[zygote::kForkControl]))};
   InstallWorkerSignals(link.fd());
   if (arguments.observer != nullptr) {
-    arguments.observer->OnWorkerStep(WorkerStep::kForked, 0, nullptr);
+    arguments.observer->OnWorkerStep(WorkerStep::kForked, {nullptr, link.fd(), 0});
   }
   absl::StatusOr<shm::LaneGuest> lane =
       shm::LaneGuest::Map(std::move(fds[zygote::kForkLane]), std::move(fds[zygote::kForkDownEvent]),

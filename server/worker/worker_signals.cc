@@ -1,7 +1,8 @@
 // The signals of a worker.
 //
-// SIGTERM ends an idle worker politely, with exit code 0: it has nothing that could be lost. While
-// a task runs SIGTERM means what it means by default, death by signal 15: that is how a timeout
+// SIGTERM ends an idle worker politely, with exit code 0: it has nothing that could be lost. Between
+// tasks, when a claim may just have succeeded, it is only noted, until that is known. While a task
+// runs SIGTERM means what it means by default, death by signal 15: that is how a timeout
 // stops a native function that does not look. Programs that a task executes, and processes that it
 // forks, see the default too.
 //
@@ -24,6 +25,7 @@ namespace prefork::worker {
 namespace {
 
 volatile sig_atomic_t activity_now = 0;
+volatile sig_atomic_t termination_noted = 0;
 pid_t worker_pid = 0;
 int control_socket = -1;
 
@@ -40,10 +42,17 @@ void DieOf(int signal) {
 }
 
 void OnTerminate(int signal) {
-  // A process that a task forked runs this handler as well.
-  const bool idle = activity_now == static_cast<int>(Activity::kIdle) && getpid() == worker_pid;
-  if (idle) _exit(0);
-  DieOf(signal);
+  if (getpid() != worker_pid) return DieOf(signal);  // a process that a task forked
+  switch (static_cast<Activity>(activity_now)) {
+    case Activity::kIdle:
+      _exit(0);
+    case Activity::kBetween:
+      termination_noted = 1;
+      return;
+    case Activity::kTask:
+    case Activity::kWatching:
+      return DieOf(signal);
+  }
 }
 
 void OnParentDeath(int) {
@@ -64,12 +73,15 @@ void Install(int signal, void (*handler)(int)) {
 
 }  // namespace
 
-void SetActivity(Activity activity) { activity_now = static_cast<int>(activity); }
+void SetActivity(Activity activity) {
+  activity_now = static_cast<int>(activity);
+  if (termination_noted != 0 && activity != Activity::kBetween) OnTerminate(SIGTERM);
+}
 
 void InstallWorkerSignals(int control_fd) {
   worker_pid = getpid();
   control_socket = control_fd;
-  SetActivity(Activity::kTask);
+  SetActivity(Activity::kBetween);
   Install(SIGTERM, OnTerminate);
   Install(ParentDeathSignal(), OnParentDeath);
   prctl(PR_SET_PDEATHSIG, ParentDeathSignal());

@@ -69,7 +69,7 @@ bool FakeWorker::Submit(const std::vector<TaskSpec>& tasks) {
       break;
     }
     std::memcpy(room.data(), body.data(), body.size());
-    lane_->down().Commit();
+    positions_.push_back(lane_->down().Commit());
   }
   lane_->down().PublishAndWake();
   return all;

@@ -67,6 +67,8 @@ class FakeWorker {
 
   // Publishes the tasks at once. False when they do not all fit now.
   bool Submit(const std::vector<TaskSpec>& tasks);
+  // Where the tasks submitted lie in the down queue, in their order.
+  const std::vector<shm::RecordPosition>& positions() const { return positions_; }
   // Asks a task to stop, as the engine does.
   void Cancel(uint64_t task_id);
   // A segment for a task to name, filled with `content`.
@@ -109,6 +111,7 @@ class FakeWorker {
   os::Pidfd pidfd_;
   std::shared_ptr<shm::SegmentPool> segment_pool_;
   std::map<uint64_t, shm::SegmentRef> lent_;
+  std::vector<shm::RecordPosition> positions_;
   absl::Status room_;
   absl::Status status_;
   bool ready_ = false;

@@ -2,7 +2,7 @@
 // argument: a number where one is named, else text.
 #include <prefork/native.h>
 #include <signal.h>
-#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <charconv>
@@ -183,6 +183,19 @@ Result SpinMicroseconds(Task& task) {
   return Result::Ok();
 }
 
+// As above, by the CPU's own clock: other processes do not shorten it.
+Result BurnMicroseconds(Task& task) {
+  const auto cpu_ns = [] {
+    timespec now;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+  };
+  const int64_t end_ns = cpu_ns() + static_cast<int64_t>(Number(task)) * 1000;
+  while (cpu_ns() < end_ns) {
+  }
+  return Result::Ok();
+}
+
 Result WorkerPid(Task&) { return Result::Value(std::to_string(getpid())); }
 Result Attempt(Task& task) { return Result::Value(std::to_string(task.attempt())); }
 // Crashes in the first so many attempts.
@@ -242,6 +255,7 @@ PREFORK_FUNCTION("value_bytes", "a value of N bytes, abc...", ValueBytes)
 PREFORK_FUNCTION("allocated_value_bytes", "the same, filled in place", AllocatedValueBytes)
 PREFORK_FUNCTION("payload_size", "size of its payload", PayloadSize)
 PREFORK_FUNCTION("spin_us", "keeps the CPU busy for N microseconds", SpinMicroseconds)
+PREFORK_FUNCTION("burn_us", "uses up N microseconds of CPU time", BurnMicroseconds)
 PREFORK_FUNCTION("worker_pid", "pid of its worker", WorkerPid)
 PREFORK_FUNCTION("attempt", "number of its attempt", Attempt)
 PREFORK_FUNCTION("crash_until_attempt", "dies of SIGKILL in the first N attempts",
