@@ -27,11 +27,22 @@ constexpr intptr_t kWrite = 2;
 constexpr intptr_t kRead = 3;
 constexpr intptr_t kFinish = 4;
 
-v1::SessionRequest RequestWith(uint64_t items) {
-  v1::SessionRequest request;
-  request.mutable_submit()->mutable_defaults()->set_function("noop");
-  for (uint64_t tag = 0; tag < items; ++tag) request.mutable_submit()->add_items()->set_tag(tag);
-  return request;
+// A batch of submits, made item by item as every client has to.
+void Fill(uint64_t first_tag, uint64_t items, v1::SessionRequest* request) {
+  v1::SubmitBatch* batch = request->mutable_submit();
+  batch->mutable_defaults()->set_pool("bench");
+  batch->mutable_defaults()->set_function("noop");
+  batch->clear_items();
+  for (uint64_t i = 0; i < items; ++i) batch->add_items()->set_tag(first_tag + i);
+}
+
+// The successes in a response; each is looked at.
+uint64_t CountSuccesses(const v1::SessionResponse& response) {
+  uint64_t successes = 0;
+  for (const v1::TaskEvent& event : response.events().events()) {
+    if (event.finished().state() == v1::TASK_STATE_SUCCEEDED) ++successes;
+  }
+  return successes;
 }
 
 }  // namespace
@@ -112,7 +123,7 @@ absl::StatusOr<double> EchoPeer::Throughput(uint64_t tasks, uint64_t batch, uint
   absl::StatusOr<std::unique_ptr<Stream>> opened = Open();
   if (!opened.ok()) return opened.status();
   Stream& stream = **opened;
-  const v1::SessionRequest request = RequestWith(batch);
+  v1::SessionRequest request;
   v1::SessionResponse response;
   uint64_t sent = 0;
   uint64_t answered = 0;
@@ -121,6 +132,7 @@ absl::StatusOr<double> EchoPeer::Throughput(uint64_t tasks, uint64_t batch, uint
   stream.call->Read(&response, Tag(kRead));
   while (answered < tasks) {
     if (!writing && sent < tasks && sent - answered + batch <= std::max(in_flight, batch)) {
+      Fill(sent, batch, &request);
       stream.call->Write(request, Tag(kWrite));
       sent += batch;
       writing = true;
@@ -129,7 +141,7 @@ absl::StatusOr<double> EchoPeer::Throughput(uint64_t tasks, uint64_t batch, uint
     if (tag == 0) return absl::UnavailableError("the echo stream has broken");
     if (tag == kWrite) writing = false;
     if (tag != kRead) continue;
-    answered += static_cast<uint64_t>(response.events().events_size());
+    answered += CountSuccesses(response);
     if (answered < tasks) stream.call->Read(&response, Tag(kRead));
   }
   return static_cast<double>(answered) * 1e9 / (NowNs() - start);
@@ -139,12 +151,13 @@ absl::StatusOr<std::vector<double>> EchoPeer::RoundTripsNs(uint64_t count) {
   absl::StatusOr<std::unique_ptr<Stream>> opened = Open();
   if (!opened.ok()) return opened.status();
   Stream& stream = **opened;
-  const v1::SessionRequest request = RequestWith(1);
+  v1::SessionRequest request;
   v1::SessionResponse response;
   std::vector<double> times;
   times.reserve(count);
   for (uint64_t i = 0; i < count; ++i) {
     const double start = NowNs();
+    Fill(i, 1, &request);
     stream.call->Read(&response, Tag(kRead));
     stream.call->Write(request, Tag(kWrite));
     // Both in any order.

@@ -22,6 +22,7 @@ class EchoStream : public grpc::ServerBidiReactor<v1::SessionRequest, v1::Sessio
     batch->clear_events();
     for (const v1::SubmitItem& item : request_.submit().items()) {
       v1::TaskEvent* event = batch->add_events();
+      event->set_task_id(++last_task_id_);
       event->set_tag(item.tag());
       event->mutable_finished()->set_state(v1::TASK_STATE_SUCCEEDED);
     }
@@ -34,6 +35,7 @@ class EchoStream : public grpc::ServerBidiReactor<v1::SessionRequest, v1::Sessio
   void OnDone() override { delete this; }
 
  private:
+  uint64_t last_task_id_ = uint64_t{1} << 52;  // as large as the daemon's
   v1::SessionRequest request_;
   v1::SessionResponse response_;
 };
