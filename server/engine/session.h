@@ -38,6 +38,7 @@ class Session {
   size_t task_count() const { return task_count_; }
   // The unfinished or undelivered task with this tag; kNone when there is none.
   TaskSlot FindTag(uint64_t tag) const;
+  size_t remembered_tags() const { return runs_.size(); }  // ranges of them
 
   // --- its events ---
   void AddAccepted(uint64_t tag, TaskId id);
