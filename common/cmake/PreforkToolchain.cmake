@@ -24,9 +24,6 @@ endif()
 set(PREFORK_WARNINGS -Wall -Wextra -Werror)
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   list(APPEND PREFORK_WARNINGS -Wthread-safety)
-elseif(CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # GCC 12 sees overlapping copies in every std::string assigned from a literal (GCC bug 105651).
-  list(APPEND PREFORK_WARNINGS -Wno-restrict)
 endif()
 
 if(PREFORK_SANITIZE STREQUAL "address+undefined")
