@@ -11,12 +11,12 @@ stage_format() {
 }
 
 # What clang-tidy's verdict on each source file depends on, one list per file in build/tidy: its contents and those of
-# every file of ours that it includes (from ninja's log), its command line, and the checks.
+# every file of ours that it includes (from ninja's log of the release build), its command line, and the checks.
 write_tidy_inputs() {
   local commands=build/clang/compile_commands.json
   rm -f build/tidy/*.inputs
   { sources; echo .clang-tidy; } | xargs sha256sum >build/tidy/hashes
-  ninja -C build/clang -t deps >build/tidy/deps
+  ninja -C build/release -t deps >build/tidy/deps 2>/dev/null || true
   awk -v root="$PWD/" '
     FILENAME ~ /hashes$/ { hash[$2] = $1; next }
     FILENAME ~ /compile_commands.json$/ {
@@ -57,8 +57,9 @@ tidy_one() {
 }
 export -f tidy_one
 
+# Clang's own warnings, those of -Wthread-safety among them, are findings of clang-tidy as well.
 stage_tidy() {
-  configure_and_build clang all || return
+  configure_and_build clang prefork_protos || return
   mkdir -p build/tidy
   write_tidy_inputs | xargs -P "$jobs" -I{} bash -c 'tidy_one {}' >build/tidy/result
   grep -vE '^(same|clean|dirty) ' build/tidy/result | sort -u
