@@ -411,7 +411,9 @@ void History::GiveAnswers(FakeWorker& worker) {
       ledger_.LeftLane(answer.task, EndCause::kNone, 0);
       scheduler_.Revoked(worker.key(), answer.task, now_ns_);
     } else {
-      ledger_.Began(answer.task, now_ns_);
+      if (ledger_.task(answer.task).worker == worker.key()) {  // else it never fitted into the lane
+        ledger_.Began(answer.task, now_ns_);
+      }
       scheduler_.RevokeRefused(worker.key(), answer.task, now_ns_);
     }
     Told();

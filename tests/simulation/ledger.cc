@@ -200,6 +200,7 @@ void Ledger::Apply(const Action& action, int64_t now_ns) {
       return;
     case Action::Kind::kRevoke:
       Check(tasks_[action.task].worker == action.worker, "a task is taken back from its lane");
+      tasks_[action.task].revoking = true;
       return;
     case Action::Kind::kWorkerIdle: {
       const auto it = workers_->find(action.worker);
@@ -252,6 +253,7 @@ void Ledger::ApplyDispatch(const Action& action, int64_t now_ns) {
   task.reported = EndCause::kNone;
   task.started_ns = -1;
   task.asked = false;
+  task.revoking = false;
 }
 
 void Ledger::ApplyStateChange(const Action& action, int64_t now_ns) {
@@ -453,12 +455,21 @@ void Ledger::CheckTimes(int64_t now_ns) const {
     Check(task.wake_ns > now_ns || !task.waits_for.empty(), "a waiting task waits for something");
   }
   for (const TaskRecord& task : tasks_) {
-    if (!task.used || task.state != TaskState::kRunning || task.spec.timeout_ns == 0 ||
-        task.started_ns + task.spec.timeout_ns > now_ns) {
+    if (!task.used || task.state != TaskState::kRunning) {
       continue;
     }
+    const bool over_time =
+        task.spec.timeout_ns > 0 && task.started_ns + task.spec.timeout_ns <= now_ns;
     const FakeWorker& worker = *workers_->at(task.worker);
-    Check(task.asked || worker.assigned > 1, "a task over its time is being stopped");
+    if (!over_time || task.asked) {
+      continue;
+    }
+    Check(worker.assigned > 1, "a task over its time is being stopped");
+    for (const TaskRecord& other : tasks_) {
+      Check(!other.used || other.worker != task.worker || other.state != TaskState::kDispatched ||
+                other.revoking,
+            "a lane is cleared for a task that is to be stopped");
+    }
   }
 }
 

@@ -39,6 +39,7 @@ struct TaskRecord {
   WorkerKey reserved_by = kNone;  // the dedicated worker that is ready for it
   WorkerKey worker = kNone;       // in whose lane it is for all that was reported
   bool asked = false;
+  bool revoking = false;  // kRevoke came
   uint32_t crashes = 0;
   uint64_t order = 0;  // of its arrival in the queue
   int64_t wake_ns = 0;
