@@ -58,7 +58,6 @@ OrphanReaper::OrphanReaper(os::EventLoop* loop, os::Fd sigchld)
 OrphanReaper::~OrphanReaper() {
   loop_->Unwatch(sigchld_.get());
   for (const auto& [pid, pidfd] : orphans_) loop_->Unwatch(pidfd.fd());
-  for (const auto& [id, waiter] : waiters_) loop_->CancelTimer(waiter.timer);
 }
 
 void OrphanReaper::Own(pid_t pid) { owned_.insert(pid); }
@@ -73,14 +72,14 @@ void OrphanReaper::Disown(pid_t pid) {
 
 void OrphanReaper::Clear(absl::Duration limit, Done done) {
   const uint64_t id = next_waiter_++;
-  const int64_t deadline_ns = loop_->clock()->MonotonicNs() + absl::ToInt64Nanoseconds(limit);
-  const os::EventLoop::TimerId timer = loop_->AddTimer(deadline_ns, [this, id] {
+  auto deadline = std::make_unique<Deadline>(loop_);
+  deadline->Set(limit, [this, id] {
     const Done overdue = std::move(waiters_.extract(id).mapped().done);
     std::vector<pid_t> survivors(unwatched_orphans_.begin(), unwatched_orphans_.end());
     for (const auto& [pid, pidfd] : orphans_) survivors.push_back(pid);
     overdue(survivors);
   });
-  waiters_.emplace(id, Waiter{std::move(done), timer});
+  waiters_.emplace(id, Waiter{std::move(done), std::move(deadline)});
   Sweep();
 }
 
@@ -150,8 +149,10 @@ void OrphanReaper::Kill(pid_t orphan) {
 void OrphanReaper::FinishWaiters() {
   absl::flat_hash_map<uint64_t, Waiter> finished;
   finished.swap(waiters_);
-  for (auto& [id, waiter] : finished) loop_->CancelTimer(waiter.timer);
-  for (auto& [id, waiter] : finished) waiter.done({});
+  for (auto& [id, waiter] : finished) {
+    waiter.limit->Cancel();
+    waiter.done({});
+  }
 }
 
 }  // namespace prefork::pool

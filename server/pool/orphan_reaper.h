@@ -16,6 +16,7 @@
 #include "common/os/event_loop.h"
 #include "common/os/fd.h"
 #include "common/os/pidfd.h"
+#include "server/pool/deadline.h"
 
 namespace prefork::pool {
 
@@ -46,7 +47,7 @@ class OrphanReaper {
  private:
   struct Waiter {
     Done done;
-    os::EventLoop::TimerId timer;
+    std::unique_ptr<Deadline> limit;
   };
 
   OrphanReaper(os::EventLoop* loop, os::Fd sigchld);

@@ -80,15 +80,11 @@ ProcessPool::ProcessPool(const PoolSpec& spec, const PoolEnvironment& environmen
       environment_(environment),
       zygotes_(spec.name, MakeZygoteOptions(spec, environment), environment.loop,
                environment.orphans, this),
-      tally_(spec_.size) {
+      tally_(spec_.size),
+      wake_(environment.loop),
+      shutdown_deadline_(environment.loop) {
   PREFORK_CHECK(environment.loop != nullptr && environment.observer != nullptr &&
                 environment.orphans != nullptr && environment.oom_proof != nullptr);
-}
-
-ProcessPool::~ProcessPool() {
-  if (wake_) environment_.loop->CancelTimer(*wake_);
-  if (shutdown_deadline_) environment_.loop->CancelTimer(*shutdown_deadline_);
-  for (auto& [name, worker] : pooled_) CancelTimers(*worker);
 }
 
 // --- what is wanted -----------------------------------------------------------------------------
@@ -171,17 +167,14 @@ void ProcessPool::TasksDone(Worker& worker, uint64_t count) {
 // --- keeping it so ------------------------------------------------------------------------------
 
 void ProcessPool::Reconcile() {
-  if (reconciling_) return;  // an observer called back; the loop below sees what it changed
   if (phase_ == Phase::kStopping) return ContinueShutdown();
   if (phase_ != Phase::kRunning) return;
-  reconciling_ = true;
   ReleaseOldZygotes();
   ZygoteProcess* zygote = zygotes_.current();
   if (zygote != nullptr && zygote->state() == ZygoteProcess::State::kReady) {
     ForkDedicated(*zygote);
     ForkForSlots(*zygote);
   }
-  reconciling_ = false;
 }
 
 void ProcessPool::ForkForSlots(ZygoteProcess& zygote) {
@@ -208,7 +201,11 @@ void ProcessPool::ForkForSlots(ZygoteProcess& zygote) {
       Later([this] { environment_.observer->OnPoolChanged(); });
     }
   }
-  WakeAt(next_ns);
+  if (next_ns == std::numeric_limits<int64_t>::max()) {
+    wake_.Cancel();
+  } else {
+    wake_.SetAt(next_ns, [this] { Reconcile(); });
+  }
 }
 
 void ProcessPool::ForkDedicated(ZygoteProcess& zygote) {
@@ -236,7 +233,8 @@ absl::Status ProcessPool::ForkWorker(ZygoteProcess& zygote, const WorkerProcessO
                                    (*process)->GivenDescriptors());
   if (!asked.ok()) return asked;
   (*process)->CloseGivenDescriptors();
-  auto worker = std::make_unique<PooledWorker>(*std::move(process), &zygote, slot, spec_);
+  auto worker =
+      std::make_unique<PooledWorker>(*std::move(process), &zygote, slot, spec_, environment_.loop);
   if (slot != nullptr) {
     slot->Attach(worker.get());
   } else {
@@ -253,16 +251,6 @@ bool ProcessPool::ASlotIsStarting() const {
   };
   return std::any_of(slots_.begin(), slots_.end(), [&](const auto& slot) {
     return is_starting(slot->serving()) || is_starting(slot->replacement());
-  });
-}
-
-void ProcessPool::WakeAt(int64_t when_ns) {
-  if (wake_) environment_.loop->CancelTimer(*wake_);
-  wake_.reset();
-  if (when_ns == std::numeric_limits<int64_t>::max()) return;
-  wake_ = environment_.loop->AddTimer(when_ns, [this] {
-    wake_.reset();
-    Reconcile();
   });
 }
 
@@ -454,11 +442,7 @@ void ProcessPool::WantRetirement(PooledWorker& worker, ExitReason reason, std::s
 }
 
 void ProcessPool::WatchAge(PooledWorker& worker) {
-  if (spec_.max_worker_age == absl::InfiniteDuration()) return;
-  const int64_t deadline_ns =
-      worker.process->ready_ns() + absl::ToInt64Nanoseconds(spec_.max_worker_age);
-  worker.age_timer = environment_.loop->AddTimer(deadline_ns, [this, &worker] {
-    worker.age_timer.reset();
+  worker.age.Set(spec_.max_worker_age, [this, &worker] {
     if (worker.slot->serving() == &worker) worker.slot->Renew();
     Reconcile();
   });
@@ -467,19 +451,12 @@ void ProcessPool::WatchAge(PooledWorker& worker) {
 void ProcessPool::WatchProbation(PooledWorker& worker) {
   const RestartPacer& pacer = worker.slot->pacer();
   if (!pacer.on_probation() && !tally_.degraded()) return;
-  const int64_t deadline_ns = worker.process->ready_ns() + absl::ToInt64Nanoseconds(pacer.young());
-  worker.probation_timer = environment_.loop->AddTimer(deadline_ns, [this, &worker] {
-    worker.probation_timer.reset();
-    Proven(worker);
-  });
+  worker.probation.Set(pacer.young(), [this, &worker] { Proven(worker); });
 }
 
 void ProcessPool::CancelTimers(PooledWorker& worker) {
-  for (std::optional<os::EventLoop::TimerId>* timer :
-       {&worker.age_timer, &worker.probation_timer}) {
-    if (*timer) environment_.loop->CancelTimer(**timer);
-    timer->reset();
-  }
+  worker.age.Cancel();
+  worker.probation.Cancel();
 }
 
 void ProcessPool::Proven(PooledWorker& worker) {
@@ -552,19 +529,14 @@ void ProcessPool::Shutdown(absl::Duration grace, std::function<void()> done) {
   PREFORK_CHECK(phase_ != Phase::kStopping && phase_ != Phase::kStopped);
   phase_ = Phase::kStopping;
   shutdown_done_ = std::move(done);
-  WakeAt(std::numeric_limits<int64_t>::max());
+  wake_.Cancel();
   FailWaitingDedicated();
-  if (grace != absl::InfiniteDuration()) {
-    const int64_t deadline_ns =
-        environment_.loop->clock()->MonotonicNs() + absl::ToInt64Nanoseconds(grace);
-    shutdown_deadline_ = environment_.loop->AddTimer(deadline_ns, [this] {
-      shutdown_deadline_.reset();
-      for (const auto& [name, worker] : pooled_) {
-        worker->process->Kill(ExitReason::kShutdown, "alive at the end of the shutdown's grace");
-      }
-      zygotes_.Kill("alive at the end of the shutdown's grace");
-    });
-  }
+  shutdown_deadline_.Set(grace, [this] {
+    for (const auto& [name, worker] : pooled_) {
+      worker->process->Kill(ExitReason::kShutdown, "alive at the end of the shutdown's grace");
+    }
+    zygotes_.Kill("alive at the end of the shutdown's grace");
+  });
   for (const auto& [name, worker] : pooled_) {
     CancelTimers(*worker);
     worker->retire_reason = ExitReason::kShutdown;
@@ -584,8 +556,7 @@ void ProcessPool::ContinueShutdown() {
   zygotes_.Stop();
   if (!zygotes_.empty()) return;
   phase_ = Phase::kStopped;
-  if (shutdown_deadline_) environment_.loop->CancelTimer(*shutdown_deadline_);
-  shutdown_deadline_.reset();
+  shutdown_deadline_.Cancel();
   environment_.orphans->Clear(
       kClearPatience, [this, alive = std::weak_ptr<bool>(alive_)](const std::vector<pid_t>&) {
         if (!alive.expired()) Later([done = std::move(shutdown_done_)] { done(); });

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "server/pool/deadline.h"
 #include "server/pool/death_tally.h"
 #include "server/pool/slot.h"
 #include "server/pool/worker_pool.h"
@@ -25,7 +26,7 @@ namespace prefork::pool {
 class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private WorkerProcessHost {
  public:
   ProcessPool(const PoolSpec& spec, const PoolEnvironment& environment);
-  ~ProcessPool() override;
+  ~ProcessPool() override = default;
 
   const PoolSpec& spec() const override { return spec_; }
   void Start() override;
@@ -77,7 +78,6 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   void ReleaseOldZygotes();
   void ContinueShutdown();
   absl::Status ForkWorker(ZygoteProcess& zygote, const WorkerProcessOptions& options, Slot* slot);
-  void WakeAt(int64_t when_ns);
   bool ASlotIsStarting() const;
 
   PooledWorker* Find(const Worker& worker) const;
@@ -87,7 +87,7 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   void WantRetirement(PooledWorker& worker, ExitReason reason, std::string_view detail);
   void WatchAge(PooledWorker& worker);
   void WatchProbation(PooledWorker& worker);
-  void CancelTimers(PooledWorker& worker);
+  static void CancelTimers(PooledWorker& worker);
   void Proven(PooledWorker& worker);
   void CountFailure(PooledWorker& worker, std::string why);
   void Bury(PooledWorker& worker);
@@ -112,10 +112,9 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   uint32_t next_dedicated_generation_ = 1;
   std::vector<std::string> functions_;
   uint64_t unexpected_exits_ = 0;
-  std::optional<os::EventLoop::TimerId> wake_;
-  std::optional<os::EventLoop::TimerId> shutdown_deadline_;
+  Deadline wake_;  // when the next slot may be tried again
+  Deadline shutdown_deadline_;
   std::function<void()> shutdown_done_;
-  bool reconciling_ = false;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what was posted
 };
 

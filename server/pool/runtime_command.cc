@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<std::string>> ZygoteArgv(const PoolSpec& spec,
                      "set its path or the pool's zygote_command"));
   }
   std::vector<std::string> argv = {worker_program, "--runtime",
-                                   std::string(RuntimeName(spec.runtime))};
+                                   std::string(RuntimeName(spec.runtime)), "--pool", spec.name};
   for (const std::string& module : spec.modules) {
     argv.push_back("--module");
     argv.push_back(module);

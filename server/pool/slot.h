@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "common/os/event_loop.h"
+#include "server/pool/deadline.h"
 #include "server/pool/death_tally.h"
 #include "server/pool/recycle_meter.h"
 #include "server/pool/restart_pacer.h"
@@ -19,18 +21,24 @@ class Slot;
 // A worker process with what its pool has to remember about it.
 struct PooledWorker {
   PooledWorker(std::unique_ptr<WorkerProcess> its_process, ZygoteProcess* its_zygote,
-               Slot* its_slot, const PoolSpec& spec)
-      : process(std::move(its_process)), zygote(its_zygote), slot(its_slot), meter(spec) {}
+               Slot* its_slot, const PoolSpec& spec, os::EventLoop* loop)
+      : process(std::move(its_process)),
+        zygote(its_zygote),
+        slot(its_slot),
+        meter(spec),
+        retire_reason(its_slot == nullptr ? ExitReason::kDedicatedDone : ExitReason::kRecycled),
+        age(loop),
+        probation(loop) {}
 
   std::unique_ptr<WorkerProcess> process;
   ZygoteProcess* zygote;  // null once that is dead
   Slot* slot;             // null: dedicated
   RecycleMeter meter;
   bool wants_retirement = false;
-  ExitReason retire_reason = ExitReason::kRecycled;
+  ExitReason retire_reason;
   std::optional<DeathTally::Kind> failure;  // how its end counts against the pool
-  std::optional<os::EventLoop::TimerId> age_timer;
-  std::optional<os::EventLoop::TimerId> probation_timer;
+  Deadline age;                             // until it is old enough to be recycled
+  Deadline probation;                       // until it is no longer young
 };
 
 // One of a pool's places: the worker that serves it now, the replacement on its way, and the pace

@@ -14,8 +14,9 @@
 // The end. The pidfd says that the process has ended: OnDied, so that a replacement starts at once.
 // OnExited comes when all of these are true:
 //   1. the exit status is known: EXITED from the zygote, our own wait after an adoption, or lost;
-//   2. its tree is gone: with the worker dead, what it started are children of the daemon, and the
-//      orphan reaper has killed and reaped them (after a limit, survivors are named in the detail);
+//   2. its tree is gone: with the worker dead, what it started are children of the nearest subreaper.
+//      That is its zygote, if it is one, which then ends them before it says EXITED; else the daemon,
+//      whose orphan reaper ends them (after a limit, survivors are named in the detail);
 //   3. the pipes are empty; as no writer is left, no end of file is waited for;
 //   4. the lane was offered for a last drain, as nobody can write it any more.
 //
@@ -81,10 +82,12 @@ absl::StatusOr<std::unique_ptr<WorkerProcess>> WorkerProcess::Prepare(
 
 WorkerProcess::WorkerProcess(const WorkerProcessOptions& options, const Environment& environment,
                              shm::LaneOwner lane)
-    : options_(options), environment_(environment), lane_(std::move(lane)) {}
+    : options_(options),
+      environment_(environment),
+      lane_(std::move(lane)),
+      deadline_(environment.loop) {}
 
 WorkerProcess::~WorkerProcess() {
-  CancelDeadline();
   if (state_ == WorkerState::kForking || state_ == WorkerState::kExited) return;
   environment_.loop->Unwatch(lane_.up_eventfd());
   if (control_.valid()) environment_.loop->Unwatch(control_.fd());
@@ -115,7 +118,7 @@ void WorkerProcess::CloseGivenDescriptors() {
 void WorkerProcess::Apply(WorkerEvent event) {
   const std::optional<WorkerState> next = NextState(state_, event);
   PREFORK_CHECK(next.has_value());
-  CancelDeadline();
+  deadline_.Cancel();
   state_ = *next;
 }
 
@@ -130,7 +133,7 @@ void WorkerProcess::OnForked(pid_t pid, os::Pidfd pidfd) {
   environment_.host->OnStarting(*this);
   absl::Status status = WatchLaneAndOutput();
   if (!pidfd_.valid()) return OnProcessEnded();
-  SetDeadline(options_.start_timeout, [this] {
+  deadline_.Set(options_.start_timeout, [this] {
     Kill(ExitReason::kStartFailed, absl::StrCat("not ready within start_timeout, ",
                                                 absl::FormatDuration(options_.start_timeout)));
   });
@@ -204,7 +207,7 @@ void WorkerProcess::OnControlEnd() {
   environment_.loop->Unwatch(control_.fd());
   control_.Close();
   if (state_ == WorkerState::kDead) return;
-  SetDeadline(kEndPatience, [this] {
+  deadline_.Set(kEndPatience, [this] {
     Kill(ExitReason::kProtocolViolation, "closed its control socket but did not end");
   });
 }
@@ -277,7 +280,7 @@ void WorkerProcess::Retire(ExitReason reason, absl::Duration patience) {
     environment_.loop->Unwatch(control_.fd());
     control_.Close();
   }
-  SetDeadline(patience, [this, patience] {
+  deadline_.Set(patience, [this, patience] {
     Kill(retire_reason_,
          absl::StrCat("did not end within ", absl::FormatDuration(patience), " of being asked"));
   });
@@ -307,7 +310,7 @@ void WorkerProcess::Kill(ExitReason reason, std::string_view detail) {
   if (state_ == WorkerState::kDead || state_ == WorkerState::kExited) return;
   ExpectEnd(reason, detail);
   killed_ = true;
-  CancelDeadline();
+  deadline_.Cancel();
   if (!pidfd_.valid()) return;
   // The worker's own death matters most; what can't be signalled in its tree is named by the
   // reaper.
@@ -323,7 +326,7 @@ void WorkerProcess::OnProcessEnded() {
   }
   if (adopted_) ReapAdopted();
   if (!ending_ && !status_lost_) {
-    SetDeadline(kStatusPatience, [this] { environment_.host->OnStatusOverdue(*this); });
+    deadline_.Set(kStatusPatience, [this] { environment_.host->OnStatusOverdue(*this); });
   }
   environment_.host->OnDied(*this);
   environment_.orphans->Clear(kTreePatience, [this, alive = std::weak_ptr<bool>(alive_)](
@@ -344,7 +347,7 @@ bool WorkerProcess::OnReaped(const zygote::ExitedBody& exited) {
                    absl::Nanoseconds(exited.user_cpu_ns) + absl::Nanoseconds(exited.system_cpu_ns),
                    static_cast<uint64_t>(exited.max_rss_bytes)};
   if (state_ == WorkerState::kDead) {
-    CancelDeadline();
+    deadline_.Cancel();
     SettleIfComplete();
   } else {
     OnProcessEnded();
@@ -361,7 +364,7 @@ void WorkerProcess::OnZygoteGone() {
 
 void WorkerProcess::ReapAdopted() {
   if (ending_) return;
-  CancelDeadline();
+  deadline_.Cancel();
   absl::StatusOr<std::optional<os::Pidfd::Exit>> exit =
       pidfd_.valid() ? pidfd_.Reap(/*wait=*/false) : absl::NotFoundError("reaped by the zygote");
   if (!exit.ok() || !exit->has_value()) {
@@ -401,23 +404,6 @@ void WorkerProcess::Settle() {
   leases_.clear();
   environment_.orphans->Disown(pid_);
   environment_.host->OnExited(*this, exit);
-}
-
-void WorkerProcess::SetDeadline(absl::Duration from_now, std::function<void()> action) {
-  CancelDeadline();
-  if (from_now == absl::InfiniteDuration()) return;
-  const int64_t deadline_ns =
-      environment_.loop->clock()->MonotonicNs() + absl::ToInt64Nanoseconds(from_now);
-  deadline_ = environment_.loop->AddTimer(deadline_ns, [this, action = std::move(action)] {
-    deadline_.reset();
-    action();
-  });
-}
-
-void WorkerProcess::CancelDeadline() {
-  if (!deadline_) return;
-  environment_.loop->CancelTimer(*deadline_);
-  deadline_.reset();
 }
 
 }  // namespace prefork::pool

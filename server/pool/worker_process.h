@@ -18,6 +18,7 @@
 #include "common/os/event_loop.h"
 #include "common/os/pidfd.h"
 #include "common/zygote/control_socket.h"
+#include "server/pool/deadline.h"
 #include "server/pool/oom_proof.h"
 #include "server/pool/orphan_reaper.h"
 #include "server/pool/output_pipe.h"
@@ -141,8 +142,6 @@ class WorkerProcess final : public Worker {
   void ReapAdopted();
   void SettleIfComplete();
   void Settle();
-  void SetDeadline(absl::Duration from_now, std::function<void()> action);
-  void CancelDeadline();
 
   const WorkerProcessOptions options_;
   const Environment environment_;
@@ -155,7 +154,7 @@ class WorkerProcess final : public Worker {
   pid_t pid_ = 0;
   absl::Time started_at_;
   int64_t ready_ns_ = 0;
-  std::optional<os::EventLoop::TimerId> deadline_;  // the one bound on what the state waits for
+  Deadline deadline_;  // the one bound on what the state waits for
   absl::flat_hash_map<uint64_t, shm::SegmentRef> leases_;
   bool segment_asked_ = false;
   TextTail stderr_tail_;

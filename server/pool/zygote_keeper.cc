@@ -24,16 +24,15 @@ ZygoteKeeper::ZygoteKeeper(std::string pool_name, absl::StatusOr<ZygoteOptions> 
       options_(std::move(options)),
       loop_(loop),
       orphans_(orphans),
-      host_(host) {}
-
-ZygoteKeeper::~ZygoteKeeper() { CancelRestart(); }
+      host_(host),
+      restart_(loop) {}
 
 void ZygoteKeeper::Start() { StartNow(); }
 
 void ZygoteKeeper::Reload() {
   if (stopped_) return;
   pacer_.Reset();
-  CancelRestart();
+  restart_.Cancel();
   if (candidate_ != nullptr) {
     candidate_->Kill("overtaken by a reload");
     old_.push_back(std::move(candidate_));
@@ -56,7 +55,7 @@ void ZygoteKeeper::NoteUseful() {
 
 void ZygoteKeeper::Stop() {
   stopped_ = true;
-  CancelRestart();
+  restart_.Cancel();
   if (candidate_ != nullptr) candidate_->Kill("the pool is shut down");
   if (current_ != nullptr) current_->Stop(absl::InfiniteDuration());
   for (const auto& zygote : old_) zygote->Stop(absl::InfiniteDuration());
@@ -64,7 +63,7 @@ void ZygoteKeeper::Stop() {
 
 void ZygoteKeeper::Kill(const std::string& why) {
   stopped_ = true;
-  CancelRestart();
+  restart_.Cancel();
   if (candidate_ != nullptr) candidate_->Kill(why);
   if (current_ != nullptr) current_->Kill(why);
   for (const auto& zygote : old_) zygote->Kill(why);
@@ -74,17 +73,9 @@ void ZygoteKeeper::Kill(const std::string& why) {
 
 void ZygoteKeeper::StartWhenAllowed() {
   const int64_t not_before_ns = pacer_.not_before_ns();
-  if (stopped_ || restart_) return;
+  if (stopped_ || restart_.armed()) return;
   if (not_before_ns <= loop_->clock()->MonotonicNs()) return StartNow();
-  restart_ = loop_->AddTimer(not_before_ns, [this] {
-    restart_.reset();
-    StartNow();
-  });
-}
-
-void ZygoteKeeper::CancelRestart() {
-  if (restart_) loop_->CancelTimer(*restart_);
-  restart_.reset();
+  restart_.SetAt(not_before_ns, [this] { StartNow(); });
 }
 
 void ZygoteKeeper::StartNow() {

@@ -2,7 +2,6 @@
 #define PREFORK_SERVER_POOL_ZYGOTE_KEEPER_H_
 
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/os/event_loop.h"
+#include "server/pool/deadline.h"
 #include "server/pool/orphan_reaper.h"
 #include "server/pool/restart_pacer.h"
 #include "server/pool/zygote_process.h"
@@ -30,7 +30,7 @@ class ZygoteKeeper : private ZygoteObserver {
   // `options` may be an error: then it can never start, and failure() says so.
   ZygoteKeeper(std::string pool_name, absl::StatusOr<ZygoteOptions> options, os::EventLoop* loop,
                OrphanReaper* orphans, ZygoteKeeperHost* host);
-  ~ZygoteKeeper() override;
+  ~ZygoteKeeper() override = default;
 
   void Start();
   // Starts another one, at once; when it is ready it becomes current().
@@ -70,7 +70,6 @@ class ZygoteKeeper : private ZygoteObserver {
   void StartFailed(const std::string& why);
   std::unique_ptr<ZygoteProcess> Take(ZygoteProcess& zygote);
   std::string Explain(const std::string& what, const std::string& why) const;
-  void CancelRestart();
 
   const std::string pool_name_;
   const absl::StatusOr<ZygoteOptions> options_;
@@ -84,7 +83,7 @@ class ZygoteKeeper : private ZygoteObserver {
   bool current_was_useful_ = false;
   bool stopped_ = false;
   std::string failure_;
-  std::optional<os::EventLoop::TimerId> restart_;
+  Deadline restart_;
 };
 
 }  // namespace prefork::pool

@@ -89,13 +89,12 @@ absl::Status ZygoteProcess::Spawn() {
   if (!pidfd.ok()) return pidfd.status();
   pidfd_ = *std::move(pidfd);
   orphans_->Own(pid());
-  SetDeadline(options_.start_timeout, absl::StrCat("not ready within start_timeout, ",
-                                                   absl::FormatDuration(options_.start_timeout)));
+  KillAfter(options_.start_timeout, absl::StrCat("not ready within start_timeout, ",
+                                                 absl::FormatDuration(options_.start_timeout)));
   return loop_->Watch(pidfd_.fd(), EPOLLIN, [this](uint32_t) { OnProcessEnded(); });
 }
 
 ZygoteProcess::~ZygoteProcess() {
-  CancelDeadline();
   if (control_.valid()) loop_->Unwatch(control_.fd());
   if (state_ == State::kGone || !pidfd_.valid()) return;
   loop_->Unwatch(pidfd_.fd());
@@ -109,7 +108,7 @@ absl::Status ZygoteProcess::Fork(zygote::WorkerName worker, bool dedicated,
   const zygote::Fork message = {{worker, dedicated ? 1U : 0U, 0}};
   if (absl::Status status = control_.Send(message, fds); !status.ok()) return status;
   asked_.emplace(worker.index, worker.generation);
-  if (!deadline_) ExpectAnswer();
+  if (!deadline_.armed()) ExpectAnswer();
   return absl::OkStatus();
 }
 
@@ -118,15 +117,15 @@ void ZygoteProcess::Stop(absl::Duration patience) {
   if (control_.valid()) control_.Send(zygote::Shutdown{}).IgnoreError();
   state_ = State::kEnding;
   why_ended_ = "asked to end";
-  SetDeadline(patience, absl::StrCat("did not end within ", absl::FormatDuration(patience),
-                                     " of being asked"));
+  KillAfter(patience,
+            absl::StrCat("did not end within ", absl::FormatDuration(patience), " of being asked"));
 }
 
 void ZygoteProcess::Kill(const std::string& why) {
   if (state_ == State::kGone) return;
   state_ = State::kEnding;
   why_ended_ = why;
-  CancelDeadline();
+  deadline_.Cancel();
   // It can fail only when the process is gone, which its pidfd will say.
   pidfd_.SendSignal(SIGKILL).IgnoreError();
 }
@@ -168,7 +167,7 @@ absl::Status ZygoteProcess::OnMessage(zygote::ControlSocket::Received received) 
     state_ = State::kEnding;
     why_ended_ =
         failed->reason.empty() ? "could not be made ready, it did not say why" : failed->reason;
-    SetDeadline(kEndPatience, why_ended_);
+    KillAfter(kEndPatience, why_ended_);
     return absl::OkStatus();
   }
   if (const auto* forked = std::get_if<zygote::Forked>(&message)) {
@@ -190,7 +189,7 @@ absl::Status ZygoteProcess::OnReady(const zygote::Ready& ready) {
   state_ = State::kReady;
   was_ready_ = true;
   ready_ns_ = loop_->clock()->MonotonicNs();
-  CancelDeadline();
+  deadline_.Cancel();
   observer_->OnZygoteReady(*this, ready.functions);
   return absl::OkStatus();
 }
@@ -257,7 +256,7 @@ void ZygoteProcess::OnControlEnd() {
   control_.Close();
   if (state_ != State::kStarting && state_ != State::kReady) return;
   state_ = State::kEnding;
-  SetDeadline(kEndPatience, "closed its socket but did not end");
+  KillAfter(kEndPatience, "closed its socket but did not end");
 }
 
 size_t ZygoteProcess::ReadOutput() {
@@ -287,7 +286,7 @@ void ZygoteProcess::OnProcessEnded() {
     loop_->Unwatch(control_.fd());
     control_.Close();
   }
-  CancelDeadline();
+  deadline_.Cancel();
   const absl::StatusOr<std::optional<os::Pidfd::Exit>> exit = pidfd_.Reap(/*wait=*/false);
   const std::string how = exit.ok() && exit->has_value()
                               ? os::DescribeWaitStatus((*exit)->wait_status)
@@ -301,26 +300,14 @@ void ZygoteProcess::OnProcessEnded() {
 }
 
 void ZygoteProcess::ExpectAnswer() {
-  CancelDeadline();
+  deadline_.Cancel();
   if (asked_.empty()) return;
-  SetDeadline(options_.start_timeout, absl::StrCat("did not answer FORK within start_timeout, ",
-                                                   absl::FormatDuration(options_.start_timeout)));
+  KillAfter(options_.start_timeout, absl::StrCat("did not answer FORK within start_timeout, ",
+                                                 absl::FormatDuration(options_.start_timeout)));
 }
 
-void ZygoteProcess::SetDeadline(absl::Duration from_now, std::string why) {
-  CancelDeadline();
-  if (from_now == absl::InfiniteDuration()) return;
-  const int64_t deadline_ns = loop_->clock()->MonotonicNs() + absl::ToInt64Nanoseconds(from_now);
-  deadline_ = loop_->AddTimer(deadline_ns, [this, why = std::move(why)] {
-    deadline_.reset();
-    Kill(why);
-  });
-}
-
-void ZygoteProcess::CancelDeadline() {
-  if (!deadline_) return;
-  loop_->CancelTimer(*deadline_);
-  deadline_.reset();
+void ZygoteProcess::KillAfter(absl::Duration patience, const std::string& why) {
+  deadline_.Set(patience, [this, why] { Kill(why); });
 }
 
 }  // namespace prefork::pool

@@ -20,6 +20,7 @@
 #include "common/os/event_loop.h"
 #include "common/os/pidfd.h"
 #include "common/zygote/control_socket.h"
+#include "server/pool/deadline.h"
 #include "server/pool/orphan_reaper.h"
 #include "server/pool/output_pipe.h"
 #include "server/pool/text_tail.h"
@@ -88,7 +89,7 @@ class ZygoteProcess {
 
   ZygoteProcess(const ZygoteOptions& options, os::EventLoop* loop, OrphanReaper* orphans,
                 ZygoteObserver* observer)
-      : options_(options), loop_(loop), orphans_(orphans), observer_(observer) {}
+      : options_(options), loop_(loop), orphans_(orphans), observer_(observer), deadline_(loop) {}
 
   absl::Status Spawn();
   void OnControlReadable();
@@ -103,8 +104,7 @@ class ZygoteProcess {
   size_t ReadOutput();
   void OnProcessEnded();
   void ExpectAnswer();
-  void SetDeadline(absl::Duration from_now, std::string why);
-  void CancelDeadline();
+  void KillAfter(absl::Duration patience, const std::string& why);
 
   const ZygoteOptions options_;
   os::EventLoop* const loop_;
@@ -120,8 +120,8 @@ class ZygoteProcess {
   TextTail tail_;
   std::string why_ended_;  // what we did to it or it said itself; empty: it just ended
   absl::btree_set<Name> asked_;
-  absl::btree_map<Name, pid_t> workers_;            // forked and not reaped
-  std::optional<os::EventLoop::TimerId> deadline_;  // the one bound on what it owes us
+  absl::btree_map<Name, pid_t> workers_;  // forked and not reaped
+  Deadline deadline_;                     // the one bound on what it owes us
 };
 
 }  // namespace prefork::pool

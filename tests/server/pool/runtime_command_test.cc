@@ -14,15 +14,15 @@ using ::testing::Not;
 TEST(RuntimeCommandTest, RunsThePrograms) {
   PoolSpec spec;
   EXPECT_THAT(*ZygoteArgv(spec, "/usr/lib/prefork-worker"),
-              ElementsAre("/usr/lib/prefork-worker", "--runtime", "command"));
+              ElementsAre("/usr/lib/prefork-worker", "--runtime", "command", "--pool", "default"));
 }
 
 TEST(RuntimeCommandTest, NamesTheModules) {
   PoolSpec spec;
   spec.runtime = Runtime::kNative;
   spec.modules = {"/a.so", "/b.so"};
-  EXPECT_THAT(*ZygoteArgv(spec, "w"),
-              ElementsAre("w", "--runtime", "native", "--module", "/a.so", "--module", "/b.so"));
+  EXPECT_THAT(*ZygoteArgv(spec, "w"), ElementsAre("w", "--runtime", "native", "--pool", "default",
+                                                  "--module", "/a.so", "--module", "/b.so"));
 }
 
 TEST(RuntimeCommandTest, APoolsOwnCommandIsTakenAsItIs) {

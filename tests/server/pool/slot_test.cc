@@ -8,8 +8,8 @@ namespace {
 // A slot only looks at identities, so workers without processes do.
 class SlotTest : public ::testing::Test {
  protected:
-  PooledWorker first{nullptr, nullptr, nullptr, PoolSpec()};
-  PooledWorker second{nullptr, nullptr, nullptr, PoolSpec()};
+  PooledWorker first{nullptr, nullptr, nullptr, PoolSpec(), nullptr};
+  PooledWorker second{nullptr, nullptr, nullptr, PoolSpec(), nullptr};
   Slot slot{3};
 };
 
