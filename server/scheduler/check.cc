@@ -2,13 +2,11 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <source_location>
 
 namespace prefork::scheduler {
 
-void FailCheck(const char* what, std::source_location where) {
-  std::fprintf(stderr, "%s:%u: check failed in %s: %s\n", where.file_name(),
-               static_cast<unsigned>(where.line()), where.function_name(), what);
+void FailCheck(const char* what, const char* file, int line) {
+  std::fprintf(stderr, "%s:%d: check failed: %s\n", file, line, what);
   std::abort();
 }
 
