@@ -58,6 +58,7 @@ class Upload final : public Transfer {
       case Step::kStarting:
         step_ = Step::kWriting;
         *request.mutable_task() = spec_;
+        request.set_payload_bytes(payload_.size());
         writer_->Write(request, this);
         return;
       case Step::kWriting:
