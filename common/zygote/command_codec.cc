@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -64,7 +65,7 @@ class Reader {
   // A string for execve: no NUL inside.
   std::string ReadText(absl::string_view field) {
     std::string text = ReadBytes(field, ReadInteger<uint32_t>(field));
-    if (text.find('\0') != std::string::npos) Fail(Malformed(field, "contains a NUL byte"));
+    if (absl::StrContains(text, '\0')) Fail(Malformed(field, "contains a NUL byte"));
     return text;
   }
 
@@ -136,7 +137,7 @@ absl::StatusOr<CommandBlock> DecodeCommand(std::string_view bytes) {
   for (uint32_t i = 0; i < variables && reader.ok(); ++i) {
     std::string name = reader.ReadText("env");
     std::string value = reader.ReadText("env");
-    if (reader.ok() && (name.empty() || name.find('=') != std::string::npos)) {
+    if (reader.ok() && (name.empty() || absl::StrContains(name, '='))) {
       return Malformed("env", absl::StrCat("'", name, "' can't be the name of a variable"));
     }
     command.env.emplace_back(std::move(name), std::move(value));

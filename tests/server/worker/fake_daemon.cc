@@ -165,7 +165,8 @@ void FakeWorker::ReadControl() {
       status_.Update(
           control_.Send(zygote::ValueSegment{(*segment)->id(), (*segment)->capacity_bytes()},
                         {(*segment)->fd()}));
-      lent_[(*segment)->id()] = *std::move(segment);
+      const uint64_t id = (*segment)->id();
+      lent_[id] = *std::move(segment);
     } else {
       status_.Update(absl::InternalError("an unexpected message on the control socket"));
     }
