@@ -244,6 +244,20 @@ TEST(ZygoteTest, WorkersOutliveTheirZygoteAndEndWithTheirDaemon) {
   EXPECT_TRUE(WaitExit((*busy)->pidfd()));
 }
 
+TEST(ZygoteTest, ABusyWorkerDiesWhenDaemonAndZygoteAreBothGone) {
+  const std::unique_ptr<FakeDaemon> daemon = StartReady(NativePool());
+  absl::StatusOr<std::unique_ptr<FakeWorker>> busy = daemon->Fork(0);
+  ASSERT_TRUE(busy.ok()) << busy.status();
+  ASSERT_TRUE(
+      (*busy)->Submit({{.id = 1, .function = "ignore_term", .flags = shm::kTaskNotifyStart}}));
+  ASSERT_TRUE((*busy)->PumpUntil([&] { return !(*busy)->started().empty(); }));
+  (*busy)->control().Close();
+  EXPECT_FALSE((*busy)->pidfd().HasExited()) << "it is in a task's code and can't look";
+  ASSERT_TRUE(daemon->zygote().SendSignal(SIGKILL).ok());
+  EXPECT_TRUE(WaitExit((*busy)->pidfd()));
+  ASSERT_TRUE(daemon->WaitZygoteEnd().has_value());
+}
+
 TEST(ZygoteTest, AWorkerHasItsOwnSessionTitleAndOomScoreAndNoForeignDescriptors) {
   const std::unique_ptr<FakeDaemon> daemon = StartReady(NativePool());
   absl::StatusOr<std::unique_ptr<FakeWorker>> worker = daemon->Fork(3);
