@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <filesystem>
 
@@ -21,11 +22,12 @@
 namespace prefork::bench {
 namespace {
 
-void* Tag(intptr_t tag) { return reinterpret_cast<void*>(tag); }
-constexpr intptr_t kStart = 1;
-constexpr intptr_t kWrite = 2;
-constexpr intptr_t kRead = 3;
-constexpr intptr_t kFinish = 4;
+// What a completion is of; gRPC gives the address back.
+enum Operation : int { kBroken, kStart, kWrite, kRead, kFinish };
+void* Tag(Operation operation) {
+  static std::array<Operation, 5> operations = {kBroken, kStart, kWrite, kRead, kFinish};
+  return &operations[operation];
+}
 
 // A batch of submits, made item by item as every client has to.
 void Fill(uint64_t first_tag, uint64_t items, v1::SessionRequest* request) {
@@ -59,12 +61,12 @@ struct EchoPeer::Stream {
     while (queue.Next(&tag, &ok)) {
     }
   }
-  // The next completion's tag; 0 when the stream has broken.
-  intptr_t Next() {
+  // What has completed next; kBroken when the stream has broken.
+  Operation Next() {
     void* tag = nullptr;
     bool ok = false;
-    if (!queue.Next(&tag, &ok) || !ok) return 0;
-    return reinterpret_cast<intptr_t>(tag);
+    if (!queue.Next(&tag, &ok) || !ok) return kBroken;
+    return *static_cast<Operation*>(tag);
   }
 
   std::shared_ptr<grpc::Channel> channel;
@@ -137,10 +139,10 @@ absl::StatusOr<double> EchoPeer::Throughput(uint64_t tasks, uint64_t batch, uint
       sent += batch;
       writing = true;
     }
-    const intptr_t tag = stream.Next();
-    if (tag == 0) return absl::UnavailableError("the echo stream has broken");
-    if (tag == kWrite) writing = false;
-    if (tag != kRead) continue;
+    const Operation completed = stream.Next();
+    if (completed == kBroken) return absl::UnavailableError("the echo stream has broken");
+    if (completed == kWrite) writing = false;
+    if (completed != kRead) continue;
     answered += CountSuccesses(response);
     if (answered < tasks) stream.call->Read(&response, Tag(kRead));
   }
@@ -161,7 +163,7 @@ absl::StatusOr<std::vector<double>> EchoPeer::RoundTripsNs(uint64_t count) {
     stream.call->Read(&response, Tag(kRead));
     stream.call->Write(request, Tag(kWrite));
     // Both in any order.
-    if (stream.Next() == 0 || stream.Next() == 0) {
+    if (stream.Next() == kBroken || stream.Next() == kBroken) {
       return absl::UnavailableError("the echo stream has broken");
     }
     times.push_back(NowNs() - start);

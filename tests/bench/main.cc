@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+#include <exception>
 #include <string>
 #include <vector>
 
@@ -59,4 +60,12 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace prefork::bench
 
-int main(int argc, char** argv) { return prefork::bench::Main(argc, argv); }
+int main(int argc, char** argv) {
+  // CLI11 throws for what is wrong with the program, not with its arguments.
+  try {
+    return prefork::bench::Main(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "prefork_bench: %s\n", error.what());
+    return 1;
+  }
+}
