@@ -56,7 +56,8 @@ std::vector<std::string> ZygoteEnvironment(const PoolSpec& spec,
     const size_t equals = entry.find('=');
     if (equals != std::string::npos) merged[entry.substr(0, equals)] = entry.substr(equals + 1);
   }
-  for (const char* name : kThreadCountVariables) merged.insert_or_assign(name, "1");
+  const std::string one_thread = "1";
+  for (const char* name : kThreadCountVariables) merged[name] = one_thread;
   for (const auto& [name, value] : spec.env) merged[name] = value;
   std::vector<std::string> environment;
   environment.reserve(merged.size());
