@@ -41,7 +41,7 @@ std::vector<std::string> SchedulerTest::Take() {
 }
 
 void SchedulerTest::MakeLanesDeep(WorkerKey worker, uint32_t depth) {
-  constexpr TaskSlot kSlot = 1'000'000;
+  constexpr TaskSlot kSlot = 1'000;
   while (scheduler_.lane_depth(kPool) < depth) {
     Submit(kSlot);
     Take();
