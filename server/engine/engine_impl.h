@@ -102,6 +102,10 @@ class EngineImpl final : public Engine {
 
   // The task, if the caller may know of it; else NOT_FOUND.
   absl::StatusOr<TaskSlot> FindTask(const Caller& caller, TaskId id) const;
+  // Visits the tasks that the caller may see and that match, from `cursor` on, until `visit` returns
+  // false.
+  void ForEachMatch(const Caller& caller, const TaskFilter& filter, TaskId cursor, bool backwards,
+                    const std::function<bool(TaskSlot, const TaskRecord&)>& visit) const;
   absl::Status CheckPrivileged(const Caller& caller, const std::string& what) const;
   void Adopt(Session& session, TaskSlot slot, uint64_t tag);
   void SubmitOne(Session& session, TaskSubmission task);

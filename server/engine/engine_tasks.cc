@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/btree_set.h"
 #include "absl/strings/str_cat.h"
 #include "server/engine/engine_impl.h"
 #include "server/engine/errors.h"
@@ -49,13 +50,29 @@ absl::StatusOr<TaskInfo> EngineImpl::Get(const Caller& caller, TaskId id) const 
   return MakeTaskInfo(core_, *slot);
 }
 
+void EngineImpl::ForEachMatch(const Caller& caller, const TaskFilter& filter, TaskId cursor,
+                              bool backwards,
+                              const std::function<bool(TaskSlot, const TaskRecord&)>& visit) const {
+  const auto look = [&](TaskSlot slot, const TaskRecord& task) {
+    return !MaySee(caller, task.uid) || !Matches(filter, task) || visit(slot, task);
+  };
+  if (filter.ids.empty()) return core_.tasks.Walk(cursor, backwards, look);
+  absl::btree_set<TaskId> ids(filter.ids.begin(), filter.ids.end());
+  std::vector<TaskId> order(ids.begin(), ids.end());
+  if (backwards) std::reverse(order.begin(), order.end());
+  for (const TaskId id : order) {
+    if (cursor != 0 && (backwards ? id >= cursor : id <= cursor)) continue;
+    const TaskSlot slot = core_.tasks.Find(id);
+    if (slot != kNone && !look(slot, core_.tasks.at(slot))) return;
+  }
+}
+
 std::vector<TaskInfo> EngineImpl::List(const Caller& caller, const TaskFilter& filter,
                                        TaskId cursor, bool newest_first, size_t limit,
                                        TaskId* next) const {
   std::vector<TaskInfo> tasks;
   *next = 0;
-  core_.tasks.Walk(cursor, newest_first, [&](TaskSlot slot, const TaskRecord& task) {
-    if (!MaySee(caller, task.uid) || !Matches(filter, task)) return true;
+  ForEachMatch(caller, filter, cursor, newest_first, [&](TaskSlot slot, const TaskRecord&) {
     if (tasks.size() == limit) {
       *next = tasks.empty() ? 0 : tasks.back().id;
       return false;
@@ -126,9 +143,8 @@ absl::StatusOr<size_t> EngineImpl::Delete(const Caller& caller, const TaskFilter
     if (!record.kept_by_ttl) return NotTerminal(id, "its session has not got its result yet");
   }
   std::vector<TaskSlot> slots;
-  core_.tasks.Walk(0, false, [&](TaskSlot slot, const TaskRecord& task) {
-    if (task.kept_by_ttl && MaySee(caller, task.uid) && Matches(filter, task))
-      slots.push_back(slot);
+  ForEachMatch(caller, filter, 0, false, [&](TaskSlot slot, const TaskRecord& task) {
+    if (task.kept_by_ttl) slots.push_back(slot);
     return true;
   });
   for (const TaskSlot slot : slots) {

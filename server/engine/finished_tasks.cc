@@ -14,6 +14,11 @@ int64_t ExpiryNs(int64_t now_ns, absl::Duration ttl) {
   return now_ns + absl::ToInt64Nanoseconds(std::max(ttl, absl::ZeroDuration()));
 }
 
+bool HoldsSegment(const TaskRecord& task) {
+  return task.payload.segment() != nullptr ||
+         (task.outcome && task.outcome->value.segment() != nullptr);
+}
+
 }  // namespace
 
 void FinishedTasks::Add(TaskSlot slot, int64_t now_ns) {
@@ -32,6 +37,7 @@ void FinishedTasks::Add(TaskSlot slot, int64_t now_ns) {
   }
   ++size_;
   bytes_ += record.footprint_bytes();
+  segment_holders_ += HoldsSegment(record) ? 1 : 0;
 }
 
 void FinishedTasks::Remove(TaskSlot slot) {
@@ -47,6 +53,7 @@ void FinishedTasks::Remove(TaskSlot slot) {
   }
   --size_;
   bytes_ -= record.footprint_bytes();
+  segment_holders_ -= HoldsSegment(record) ? 1 : 0;
 }
 
 TaskSlot FinishedTasks::Next() const {
@@ -63,13 +70,28 @@ int64_t FinishedTasks::NextExpiryNs() const {
 TaskSlot FinishedTasks::TakeExpired(int64_t now_ns) {
   const bool over_bound = size_ > limits_.max_tasks || bytes_ > limits_.max_bytes;
   if (!over_bound && NextExpiryNs() > now_ns) return kNone;
-  return TakeOldest();
+  return TakeNext();
 }
 
-TaskSlot FinishedTasks::TakeOldest() {
+TaskSlot FinishedTasks::TakeNext() {
   const TaskSlot next = Next();
   if (next != kNone) Remove(next);
   return next;
+}
+
+TaskSlot FinishedTasks::TakeSegmentHolder() {
+  if (segment_holders_ == 0) return kNone;
+  TaskSlot slot = head_;
+  while (slot != kNone && !HoldsSegment(tasks_->at(slot))) slot = tasks_->at(slot).next;
+  if (slot == kNone) {
+    const auto own = std::find_if(own_ttl_.begin(), own_ttl_.end(), [this](const auto& entry) {
+      return HoldsSegment(tasks_->at(entry.second));
+    });
+    PREFORK_CHECK(own != own_ttl_.end());
+    slot = own->second;
+  }
+  Remove(slot);
+  return slot;
 }
 
 }  // namespace prefork::engine

@@ -35,8 +35,8 @@ class FinishedTasks {
   // The next task that has to go (its time is over, or a bound is exceeded), taken out; kNone:
   // nobody. The caller forgets it.
   TaskSlot TakeExpired(int64_t now_ns);
-  // The next one to go although nothing forces it, to make room; kNone when there is none.
-  TaskSlot TakeOldest();
+  // The oldest task that holds a segment, to make room for a new one; kNone when there is none.
+  TaskSlot TakeSegmentHolder();
   // When the next one's time is over; INT64_MAX: never.
   int64_t NextExpiryNs() const;
 
@@ -45,6 +45,7 @@ class FinishedTasks {
 
  private:
   TaskSlot Next() const;
+  TaskSlot TakeNext();
 
   TaskTable* const tasks_;
   const FinishedLimits limits_;
@@ -53,6 +54,7 @@ class FinishedTasks {
   absl::btree_set<std::pair<int64_t, TaskSlot>> own_ttl_;  // by expiry
   size_t size_ = 0;
   size_t bytes_ = 0;
+  size_t segment_holders_ = 0;
 };
 
 }  // namespace prefork::engine

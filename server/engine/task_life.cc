@@ -253,7 +253,7 @@ void TaskLife::EvictExpired() {
 bool TaskLife::EvictSegments(size_t bytes) {
   size_t freed = 0;
   while (freed < bytes) {
-    const TaskSlot slot = core_->finished.TakeOldest();
+    const TaskSlot slot = core_->finished.TakeSegmentHolder();
     if (slot == kNone) return false;
     const TaskRecord& record = core_->tasks.at(slot);
     if (record.payload.segment()) freed += record.payload.footprint_bytes();

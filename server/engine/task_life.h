@@ -49,7 +49,8 @@ class TaskLife {
   void Keep(TaskSlot slot);
   // Forgets tasks whose time is over or that exceed the bounds.
   void EvictExpired();
-  // Frees segments of finished tasks, oldest first, until `bytes` were freed. False: nothing left.
+  // Forgets finished tasks that hold segments, oldest first, until `bytes` were freed. False: there
+  // were not enough.
   bool EvictSegments(size_t bytes);
   // Forgets a terminal task for good. It is neither kept nor attached.
   void Forget(TaskSlot slot);

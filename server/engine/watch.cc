@@ -29,11 +29,6 @@ bool LabelsMatch(const TaskFilter& filter, const TaskRecord& task) {
   });
 }
 
-bool IdMatches(const TaskFilter& filter, TaskId id) {
-  return filter.ids.empty() ||
-         std::find(filter.ids.begin(), filter.ids.end(), id) != filter.ids.end();
-}
-
 }  // namespace
 
 bool MaySee(const Caller& caller, uint32_t task_uid) {
@@ -41,7 +36,7 @@ bool MaySee(const Caller& caller, uint32_t task_uid) {
 }
 
 bool Matches(const TaskFilter& filter, const TaskRecord& task) {
-  return IdMatches(filter, task.id) && StateMatches(filter, task.state) &&
+  return StateMatches(filter, task.state) &&
          (filter.pool.empty() || filter.pool == task.options->pool) && LabelsMatch(filter, task);
 }
 
@@ -49,6 +44,7 @@ Watch::Watch(SessionId id, WatchOptions options, EventSink* sink, EventLog* log,
              const TaskTable* tasks, const std::vector<std::string>* pool_names)
     : id_(id),
       options_(std::move(options)),
+      ids_(options_.task_filter.ids.begin(), options_.task_filter.ids.end()),
       sink_(sink),
       log_(log),
       tasks_(tasks),
@@ -98,7 +94,10 @@ bool Watch::PumpSnapshot() {
       return false;
     }
     task_cursor_ = task.id;
-    if (!MaySee(options_.caller, task.uid) || !Matches(options_.task_filter, task)) return true;
+    if (!WantsId(task.id) || !MaySee(options_.caller, task.uid) ||
+        !Matches(options_.task_filter, task)) {
+      return true;
+    }
     EventRecord event;
     event.sequence = snapshot_sequence_;
     event.kind = EventRecord::Kind::kState;
@@ -155,7 +154,7 @@ bool Watch::Wants(const EventLog::Entry& entry) const {
 bool Watch::WantsTask(const EventLog::Entry& entry) const {
   const TaskFilter& filter = options_.task_filter;
   if (!options_.tasks || !MaySee(options_.caller, entry.uid)) return false;
-  if (!IdMatches(filter, entry.task)) return false;
+  if (!WantsId(entry.task)) return false;
   if (!filter.pool.empty() && filter.pool != (*pool_names_)[entry.pool]) return false;
   if (filter.labels.empty()) return true;
   // The labels of a task that was deleted meanwhile are not known any more.

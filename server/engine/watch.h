@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "server/engine/event_log.h"
 #include "server/engine/event_sink.h"
@@ -17,7 +18,7 @@ namespace prefork::engine {
 
 // May this caller know of the task at all?
 bool MaySee(const Caller& caller, uint32_t task_uid);
-// Does the task meet all given conditions?
+// Does the task meet all given conditions but the IDs? Those are looked up, not searched for.
 bool Matches(const TaskFilter& filter, const TaskRecord& task);
 
 // One reader of the event log: a cursor and a filter. It holds no events of its own, so a slow
@@ -51,8 +52,11 @@ class Watch {
   void FlushIfAny();
   bool Full() const;
 
+  bool WantsId(TaskId id) const { return ids_.empty() || ids_.contains(id); }
+
   const SessionId id_;
   const WatchOptions options_;
+  const absl::flat_hash_set<TaskId> ids_;  // empty: all
   EventSink* const sink_;
   EventLog* const log_;
   const TaskTable* const tasks_;

@@ -77,7 +77,7 @@ TEST_F(ExitReporterTest, TellsAnExitInTheMiddleFromADeath) {
   report_.wait_status = W_EXITCODE(3, 0);
   EXPECT_THAT(Complete(EndCause::kWorkerDied).detail,
               AllOf(HasSubstr("exited with code 3"), HasSubstr("a function has to return")));
-  report_.wait_status.reset();
+  report_ = ExitReport();
   EXPECT_THAT(Complete(EndCause::kWorkerDied).detail, HasSubstr("lost together with its zygote"));
 }
 

@@ -87,12 +87,30 @@ TEST_F(FinishedTasksTest, RemovalFromTheMiddleKeepsOrderAndSums) {
   const TaskSlot c = Finished();
   for (const TaskSlot slot : {a, b, c}) finished.Add(slot, 0);
   finished.Remove(b);
-  EXPECT_EQ(finished.TakeOldest(), a);
-  EXPECT_EQ(finished.TakeOldest(), c);
-  EXPECT_EQ(finished.TakeOldest(), kNone);
+  EXPECT_EQ(finished.TakeExpired(kSecond), a);
+  EXPECT_EQ(finished.TakeExpired(kSecond), c);
+  EXPECT_EQ(finished.TakeExpired(kSecond), kNone);
   EXPECT_EQ(finished.bytes(), 0u);
   EXPECT_EQ(finished.size(), 0u);
   EXPECT_EQ(finished.NextExpiryNs(), INT64_MAX);
+}
+
+TEST_F(FinishedTasksTest, ForMemoryOnlyThoseWithSegmentsGo) {
+  FinishedTasks finished(&tasks_, {.ttl = absl::Hours(1), .max_tasks = 100, .max_bytes = 1 << 30});
+  const auto segments = shm::SegmentPool::Create({});
+  const auto holder = [&](std::optional<absl::Duration> ttl) {
+    const TaskSlot slot = Finished(ttl);
+    tasks_.at(slot).payload = Bytes(*segments->Lease(100'000, 0), 100'000);
+    return slot;
+  };
+  const TaskSlot plain = Finished();
+  const TaskSlot common = holder(std::nullopt);
+  const TaskSlot own = holder(absl::Hours(2));
+  for (const TaskSlot slot : {plain, common, own}) finished.Add(slot, 0);
+  EXPECT_EQ(finished.TakeSegmentHolder(), common);
+  EXPECT_EQ(finished.TakeSegmentHolder(), own);
+  EXPECT_EQ(finished.TakeSegmentHolder(), kNone);
+  EXPECT_EQ(finished.size(), 1u);
 }
 
 }  // namespace
