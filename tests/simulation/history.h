@@ -28,6 +28,10 @@ class History {
   uint64_t Finish();
 
  private:
+  static constexpr TaskSlot kSlots = 96;
+  // News that is later than this may cost a neighbour; see kClearingNs in stopping.cc.
+  static constexpr int64_t kLateNewsNs = 100'000'000;
+
   struct Style {   // drawn once for each history
     bool batches;  // the engine brings several events before it reads the answers
     bool tiny;     // tasks are short and lanes become deep
