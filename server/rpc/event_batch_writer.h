@@ -27,12 +27,15 @@ class EventBatchWriter {
                    const engine::ExitReport* report,
                    const std::vector<engine::ExitReport>* earlier);
 
-  bool empty() const { return body_.empty() && count_ == 0; }
-  size_t size_bytes() const { return body_.size(); }
+  bool empty() const { return size_bytes() == 0; }
+  // Roughly: a range that may still grow counts as what it takes at most.
+  size_t size_bytes() const { return body_.size() + (count_ == 0 ? 0 : kMaxRangeBytes); }
   // The message so far, and begins the next.
   grpc::ByteBuffer Take();
 
  private:
+  static constexpr size_t kMaxRangeBytes = 40;
+
   void FlushAccepted();
 
   WireWriter body_;  // of the EventBatch

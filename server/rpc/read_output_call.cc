@@ -83,16 +83,18 @@ void ReadOutputCall::OnEnd() {
 void ReadOutputCall::AddAccepted(uint64_t, engine::TaskId, uint64_t) {}
 void ReadOutputCall::AddRejected(uint64_t, const absl::Status&) {}
 void ReadOutputCall::PauseReading(bool) {}
-void ReadOutputCall::AddEvent(uint64_t, const engine::EventRecord&) {}
+void ReadOutputCall::AddEvent(uint64_t, const engine::EventRecord&) { news_ = true; }
 
 void ReadOutputCall::AddFinished(uint64_t, const engine::EventRecord&, const engine::Bytes&,
                                  std::string_view, std::string_view, const engine::ExitReport*,
                                  const std::vector<engine::ExitReport>*) {
   terminal_ = true;
+  news_ = true;
 }
 
 // The engine may be walking over its sinks: the answer comes in a later turn.
 void ReadOutputCall::Flush() {
+  news_ = false;
   engine().Post([call = std::static_pointer_cast<ReadOutputCall>(shared_from_this())] {
     if (call->ended()) return;
     call->Pump();

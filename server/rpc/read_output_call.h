@@ -45,7 +45,7 @@ class ReadOutputCall final : public StreamCall, private engine::EventSink {
                    std::string_view content_type, std::string_view error,
                    const engine::ExitReport* report,
                    const std::vector<engine::ExitReport>* earlier) override;
-  size_t pending_bytes() const override { return 0; }
+  size_t pending_bytes() const override { return news_ ? 1 : 0; }
   void Flush() override;
   void Close(const absl::Status& why) override;
   void PauseReading(bool pause) override;
@@ -58,6 +58,7 @@ class ReadOutputCall final : public StreamCall, private engine::EventSink {
   Position positions_[2];
   engine::SessionId watch_ = 0;
   bool terminal_ = false;
+  bool news_ = false;  // the watch has told something since its last flush
 };
 
 }  // namespace prefork::rpc

@@ -110,8 +110,10 @@ void FakeEngine::FlushSinks() {
       ++it;
       continue;
     }
-    session.writable = false;
     it = touched_.erase(it);
+    // As the true one: a sink that has nothing is not flushed.
+    if (session.sink->pending_bytes() == 0) continue;
+    session.writable = false;
     session.sink->Flush();
   }
 }
