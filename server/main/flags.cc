@@ -13,6 +13,7 @@ constexpr int kUsageError = 2;
 std::variant<Flags, int> ParseFlags(int argc, const char* const* argv, std::ostream& out,
                                     std::ostream& err) {
   Flags flags;
+  std::vector<std::string> short_overrides;  // stronger than --set
   bool check = false;
   bool show = false;
   bool schema = false;
@@ -26,12 +27,12 @@ std::variant<Flags, int> ParseFlags(int argc, const char* const* argv, std::ostr
   app.add_option("--set", flags.overrides,
                  "Set one key of the configuration, e.g. pool.default.size=4; may be repeated")
       ->type_name("SECTION.KEY=VALUE");
-  const auto add_short = [&app, &flags](const char* flag, const char* key, const char* type,
-                                        const char* help) {
+  const auto add_short = [&app, &short_overrides](const char* flag, const char* key,
+                                                  const char* type, const char* help) {
     app.add_option_function<std::string>(
            flag,
-           [&flags, key](const std::string& value) {
-             flags.overrides.push_back(std::string(key) + "=" + value);
+           [&short_overrides, key](const std::string& value) {
+             short_overrides.push_back(std::string(key) + "=" + value);
            },
            help)
         ->type_name(type);
@@ -56,6 +57,7 @@ std::variant<Flags, int> ParseFlags(int argc, const char* const* argv, std::ostr
   } catch (const CLI::ParseError& error) {
     return app.exit(error, out, err) == 0 ? 0 : kUsageError;
   }
+  flags.overrides.insert(flags.overrides.end(), short_overrides.begin(), short_overrides.end());
   if (check) flags.verb = config::ConfigVerb::kCheck;
   if (show) flags.verb = config::ConfigVerb::kShow;
   if (schema) flags.verb = config::ConfigVerb::kSchema;

@@ -9,7 +9,7 @@
 //   OnCancel ----------------------------- Post -> End
 //   OnDone: drops self_
 //
-// Who owns what: read reactions come one at a time and own inbound_, request_ and the reader; the engine's
+// Who owns what: read reactions come one at a time and own inbound_, arena_ and the reader; the engine's
 // thread owns the rest, and hands outbound_ to gRPC for the length of a write. No lock but the gate's.
 //
 // Backpressure down: the gate lets a few messages be under way to the engine, no more, and none while the
@@ -39,8 +39,6 @@ namespace {
 // Messages under way from the reader to the engine: enough to keep both busy.
 constexpr size_t kMaxMessagesAhead = 4;
 constexpr size_t kMaxBytesAhead = 8 << 20;
-// A parsed request is kept to be filled again, its memory with it; not after a message of this size.
-constexpr size_t kMaxKeptRequestBytes = 1 << 20;
 constexpr size_t kMaxClientNameBytes = 255;
 constexpr int kMaxResumed = 1'000'000;
 // Above it a payload had better be uploaded: it would hold up the session's other messages.
@@ -72,7 +70,6 @@ SessionCall::SessionCall(const RpcContext& rpc, const engine::Caller& caller)
       caller_(caller),
       engine_(*rpc.engine),
       gate_(kMaxMessagesAhead, kMaxBytesAhead),
-      request_(std::make_unique<v1::SessionRequest>()),
       submit_reader_(rpc.engine, caller.uid) {}
 
 // --- gRPC's threads ---
@@ -83,15 +80,16 @@ void SessionCall::OnReadDone(bool ok) {
     return;
   }
   const size_t bytes = inbound_.Length();
-  absl::Status taken = ParseMessage(inbound_, request_.get());
+  auto* request = google::protobuf::Arena::CreateMessage<v1::SessionRequest>(&arena_);
+  absl::Status taken = ParseMessage(inbound_, request);
   inbound_.Clear();
   gate_.AddMessage(bytes);
-  if (taken.ok()) taken = TakeMessage(bytes);
+  if (taken.ok()) taken = TakeMessage(request, bytes);
+  arena_.Reset();
   if (!taken.ok()) {
     EndSoon(taken);
     return;
   }
-  if (bytes > kMaxKeptRequestBytes) request_ = std::make_unique<v1::SessionRequest>();
   if (gate_.MayRead()) StartRead(&inbound_);
 }
 
@@ -106,23 +104,23 @@ void SessionCall::PostMessage(size_t bytes, Work work) {
   });
 }
 
-absl::Status SessionCall::TakeMessage(size_t bytes) {
+absl::Status SessionCall::TakeMessage(v1::SessionRequest* request, size_t bytes) {
   using Request = v1::SessionRequest;
-  if (request_->request_case() == Request::kOpen) {
+  if (request->request_case() == Request::kOpen) {
     if (opened_) return Violation("open", "comes once, as the first message of the session");
     opened_ = true;
-    return TakeOpen(request_->open(), bytes);
+    return TakeOpen(request->open(), bytes);
   }
   if (!opened_) return Violation("open", "is missing: it is the first message of a session");
-  switch (request_->request_case()) {
+  switch (request->request_case()) {
     case Request::kSubmit:
-      TakeSubmit(request_->mutable_submit(), bytes);
+      TakeSubmit(request->mutable_submit(), bytes);
       return absl::OkStatus();
     case Request::kCancel:
-      TakeCancel(request_->cancel(), bytes);
+      TakeCancel(request->cancel(), bytes);
       return absl::OkStatus();
     case Request::kCredit:
-      PostMessage(bytes, [events = request_->credit().events()](SessionCall& call) {
+      PostMessage(bytes, [events = request->credit().events()](SessionCall& call) {
         call.AddCredit(events);
       });
       return absl::OkStatus();

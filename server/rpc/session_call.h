@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "google/protobuf/arena.h"
 #include "grpcpp/server_context.h"
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
@@ -40,7 +41,7 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
-  absl::Status TakeMessage(size_t bytes);
+  absl::Status TakeMessage(v1::SessionRequest* request, size_t bytes);
   absl::Status TakeOpen(const v1::OpenSession& open, size_t bytes);
   void TakeSubmit(v1::SubmitBatch* batch, size_t bytes);
   void TakeCancel(const v1::CancelBatch& cancel, size_t bytes);
@@ -81,7 +82,7 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
 
   // Of the read reactions, one at a time.
   grpc::ByteBuffer inbound_;
-  std::unique_ptr<v1::SessionRequest> request_;
+  google::protobuf::Arena arena_;  // of the message at hand
   SubmitReader submit_reader_;
   bool opened_ = false;
 

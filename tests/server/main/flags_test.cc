@@ -27,8 +27,7 @@ TEST_F(FlagsTest, ShortFlagsAreOverridesInTheirOrder) {
   EXPECT_EQ(flags.config_file, "/c.toml");
   EXPECT_THAT(flags.overrides,
               ::testing::UnorderedElementsAre("pool.default.size=4", "daemon.socket=/s",
-                                              "daemon.idle_timeout=10m",
-                                              "daemon.log_level=debug"));
+                                              "daemon.idle_timeout=10m", "daemon.log_level=debug"));
   EXPECT_FALSE(flags.verb.has_value());
 }
 

@@ -36,10 +36,10 @@ TEST(StatusMappingTest, EveryErrorNamesDomainAndReason) {
 
 TEST(StatusMappingTest, ReasonAndResourceOfTheEngineArePassedOn) {
   google::rpc::ErrorInfo info;
-  ASSERT_TRUE(FindDetail(ToRpcStatus(engine::MakeError(absl::StatusCode::kNotFound,
-                                                       engine::reason::kPoolNotFound, "no pool 'x'",
-                                                       "x")),
-                         &info));
+  ASSERT_TRUE(
+      FindDetail(ToRpcStatus(engine::MakeError(absl::StatusCode::kNotFound,
+                                               engine::reason::kPoolNotFound, "no pool 'x'", "x")),
+                 &info));
   EXPECT_EQ(info.reason(), "POOL_NOT_FOUND");
   EXPECT_EQ(info.metadata().at("resource"), "x");
 }

@@ -65,9 +65,8 @@ TEST_F(StreamCallsTest, UploadedChunksBecomeOnePayload) {
     v1::SubmitResponse response;
     const grpc::Status status = Upload(messages, &response);
     ASSERT_TRUE(status.ok()) << status.error_message();
-    engine_.RunOnThread([&] {
-      EXPECT_EQ(engine_.tasks.at(response.task_id()).payload.view(), payload);
-    });
+    engine_.RunOnThread(
+        [&] { EXPECT_EQ(engine_.tasks.at(response.task_id()).payload.view(), payload); });
   }
 }
 

@@ -87,8 +87,7 @@ TEST(ReadTaskOptionsTest, EachBadFieldIsNamedInWords) {
        "sign"},
       {"command { argv: 'a' limits { value: 1 } }",
        "task.command.limits[0].resource: 0 is no known resource"},
-      {"function: 'f' labels { key: '' value: 'x' }",
-       "task.labels: has a pair with an empty name"},
+      {"function: 'f' labels { key: '' value: 'x' }", "task.labels: has a pair with an empty name"},
   };
   for (const auto& test : kCases) {
     const auto options = ReadTaskOptions(Spec(test.spec), "task.");
@@ -125,9 +124,9 @@ TEST(ReadTaskOptionsTest, WhatIsReadCanBeShownAgain) {
 }
 
 TEST(MergeTaskSpecsTest, OwnFieldsReplaceAndTheRestIsTaken) {
-  const v1::TaskSpec merged = MergeTaskSpecs(
-      Spec("pool: 'p' function: 'f' priority: 1 timeout { seconds: 5 nanos: 7 }"),
-      Spec("priority: 2 timeout { seconds: 9 }"));
+  const v1::TaskSpec merged =
+      MergeTaskSpecs(Spec("pool: 'p' function: 'f' priority: 1 timeout { seconds: 5 nanos: 7 }"),
+                     Spec("priority: 2 timeout { seconds: 9 }"));
   EXPECT_EQ(merged.pool(), "p");
   EXPECT_EQ(merged.function(), "f");
   EXPECT_EQ(merged.priority(), 2);
@@ -139,7 +138,8 @@ TEST(MergeTaskSpecsTest, MapsListsAndMessagesReplaceAsAWhole) {
   const v1::TaskSpec merged = MergeTaskSpecs(
       Spec("command { argv: 'a' argv: 'b' } labels { key: 'x' value: '1' } after: 1 after: 2 "
            "retry { max_attempts: 5 on: CAUSE_TIMEOUT }"),
-      Spec("command { argv: 'c' } labels { key: 'y' value: '2' } after: 3 retry { max_attempts: 2 }"));
+      Spec("command { argv: 'c' } labels { key: 'y' value: '2' } after: 3 retry { max_attempts: 2 "
+           "}"));
   EXPECT_THAT(merged.command().argv(), ElementsAre("c"));
   EXPECT_EQ(merged.labels_size(), 1);
   EXPECT_THAT(merged.after(), ElementsAre(3));

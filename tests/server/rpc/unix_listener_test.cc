@@ -122,10 +122,11 @@ TEST_F(UnixListenerTest, PathsThatTheSystemCannotTakeAreNamed) {
 }
 
 TEST_F(UnixListenerTest, UnknownGroupIsNamed) {
-  EXPECT_THAT(std::string(UnixListener::Create({.path = path_, .mode = 0660, .group = "no-such-group"})
-                              .status()
-                              .message()),
-              HasSubstr("there is no group 'no-such-group'"));
+  EXPECT_THAT(
+      std::string(UnixListener::Create({.path = path_, .mode = 0660, .group = "no-such-group"})
+                      .status()
+                      .message()),
+      HasSubstr("there is no group 'no-such-group'"));
 }
 
 TEST_F(UnixListenerTest, OfManyStartersAtOnceExactlyOneWinsEachTime) {
