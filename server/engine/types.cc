@@ -24,11 +24,6 @@ std::string_view Bytes::view() const {
   return {reinterpret_cast<const char*>(segment_->segment->bytes().data()), segment_->size_bytes};
 }
 
-const shm::SegmentRef& Bytes::segment() const {
-  static const auto* const kNone = new shm::SegmentRef();
-  return segment_ ? segment_->segment : *kNone;
-}
-
 size_t Bytes::footprint_bytes() const {
   if (segment_) return segment_->segment->capacity_bytes();
   // Strings up to 15 bytes live inside the object.

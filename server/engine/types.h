@@ -38,7 +38,7 @@ class Bytes {
   bool empty() const { return size() == 0; }
   std::string_view view() const;
   // Null when the bytes are inline.
-  const shm::SegmentRef& segment() const;
+  const shm::SegmentRef& segment() const { return segment_ ? segment_->segment : kNoSegment; }
   // Memory held: the segment's whole capacity when there is one.
   size_t footprint_bytes() const;
 
@@ -47,6 +47,7 @@ class Bytes {
     shm::SegmentRef segment;
     size_t size_bytes;
   };
+  static inline const shm::SegmentRef kNoSegment;
   std::string inline_;
   std::unique_ptr<Part> segment_;
 };

@@ -1,0 +1,315 @@
+// The whole engine on a clock that stands still, with workers that the test plays: what happens
+// between decisions and lanes, step by step.
+#include <csignal>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "server/engine/engine_impl.h"
+#include "tests/common/os/fake_clock.h"
+#include "tests/server/engine/fake_worker_pool.h"
+#include "tests/server/engine/recording_sink.h"
+
+namespace prefork::engine {
+namespace {
+
+using scheduler::EndCause;
+using scheduler::TaskState;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+using ::testing::SizeIs;
+
+constexpr Caller kRoot = {.uid = 0, .privileged = true};
+
+class EnginePassTest : public ::testing::Test {
+ protected:
+  EnginePassTest() {
+    EngineOptions options;
+    pool::PoolSpec native;
+    native.name = "native";
+    native.runtime = pool::Runtime::kNative;
+    native.task_grace = absl::Seconds(5);
+    pool::PoolSpec command;
+    command.name = "command";
+    command.runtime = pool::Runtime::kCommand;
+    options.pools = {native, command};
+    options.log = [](std::string_view) {};
+    auto engine = EngineImpl::Create(
+        options, &clock_, [this](const pool::PoolSpec& spec, pool::PoolObserver* observer) {
+          auto pool = std::make_unique<FakeWorkerPool>(spec, observer);
+          pools_[spec.name] = pool.get();
+          return pool;
+        });
+    EXPECT_TRUE(engine.ok()) << engine.status();
+    engine_ = *std::move(engine);
+    engine_->StartPools();
+  }
+
+  FakeWorkerPool& native() { return *pools_["native"]; }
+  // Passes until there is nothing more to do.
+  void Pass() {
+    for (int i = 0; i < 4; ++i) engine_->loop().RunOnce(0);
+  }
+  TaskId Submit(TaskOptions options = {}, Bytes payload = Bytes()) {
+    if (options.pool == "default") options.pool = "native";
+    if (!options.command) options.function = "f";
+    TaskSubmission task;
+    task.options = std::make_shared<const TaskOptions>(std::move(options));
+    task.payload = std::move(payload);
+    const auto submitted = engine_->Submit(kRoot, std::move(task));
+    EXPECT_TRUE(submitted.ok()) << submitted.status();
+    Pass();
+    return submitted.ok() ? submitted->first : 0;
+  }
+  TaskInfo Info(TaskId id) { return *engine_->Get(kRoot, id); }
+  // The ID of the task that the worker claims next; 0: none.
+  static TaskId Claim(FakeWorker& worker) {
+    const auto task = worker.Claim();
+    return task ? task->fields.task_id : 0;
+  }
+  static pool::WorkerExit Killed(int signal, pool::ExitReason reason) {
+    pool::WorkerExit exit;
+    exit.reason = reason;
+    exit.wait_status = signal;
+    return exit;
+  }
+
+  os::FakeClock clock_;
+  std::map<std::string, FakeWorkerPool*> pools_;
+  std::unique_ptr<EngineImpl> engine_;
+};
+
+TEST_F(EnginePassTest, ATaskGoesDownAndItsResultComesUp) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId id = Submit();
+  EXPECT_EQ(Info(id).state, TaskState::kDispatched);
+  EXPECT_EQ(Claim(worker), id);
+  worker.Finish(id, "value");
+  Pass();
+  EXPECT_EQ(Info(id).state, TaskState::kSucceeded);
+  EXPECT_EQ(Info(id).value.view(), "value");
+  EXPECT_EQ(native().tasks_done, 1u);
+}
+
+TEST_F(EnginePassTest, AResultWrittenBeforeTheDeathCounts) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId id = Submit();
+  Claim(worker);
+  worker.Finish(id);
+  native().EndWorker(worker, Killed(SIGKILL, pool::ExitReason::kCrashed));
+  Pass();
+  EXPECT_EQ(Info(id).state, TaskState::kSucceeded);
+}
+
+TEST_F(EnginePassTest, ATaskPublishedAndNotClaimedSurvivesItsWorker) {
+  FakeWorker& first = native().AddWorker();
+  const TaskId id = Submit();
+  native().EndWorker(first, Killed(SIGKILL, pool::ExitReason::kCrashed));
+  Pass();
+  EXPECT_EQ(Info(id).state, TaskState::kQueued);
+  FakeWorker& second = native().AddWorker();
+  Pass();
+  EXPECT_EQ(Claim(second), id);
+  second.Finish(id);
+  Pass();
+  EXPECT_EQ(Info(id).state, TaskState::kSucceeded);
+  EXPECT_EQ(Info(id).attempt, 1u);
+  EXPECT_THAT(Info(id).earlier_attempts, IsEmpty());
+}
+
+TEST_F(EnginePassTest, AClaimedTaskEndsWithItsWorkerAndTheProvenCause) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId id = Submit();
+  Claim(worker);
+  pool::WorkerExit exit = Killed(SIGKILL, pool::ExitReason::kOutOfMemory);
+  exit.out_of_memory = true;
+  native().EndWorker(worker, exit);
+  Pass();
+  const TaskInfo task = Info(id);
+  EXPECT_EQ(task.state, TaskState::kCrashed);
+  EXPECT_EQ(task.exit_report->cause, EndCause::kOutOfMemory);
+  EXPECT_TRUE(task.exit_report->out_of_memory);
+}
+
+TEST_F(EnginePassTest, NonsenseKillsTheWorkerAndIsTheCauseOfItsTasksEnd) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId id = Submit();
+  Claim(worker);
+  worker.Write(shm::RecordKind::kStarted, shm::StartedRecord{id + 1, 1});
+  Pass();
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kProtocolViolation);
+  EXPECT_THAT(worker.kill_detail, HasSubstr("a record about task"));
+  const TaskId next = Submit();
+  EXPECT_EQ(Info(next).state, TaskState::kQueued) << "a poisoned worker gets nothing more";
+  pool::WorkerExit exit = Killed(SIGKILL, worker.kill_reason);
+  exit.detail = worker.kill_detail;
+  native().EndWorker(worker, exit);
+  Pass();
+  const TaskInfo task = Info(id);
+  EXPECT_EQ(task.exit_report->cause, EndCause::kProtocolViolation);
+  EXPECT_THAT(task.exit_report->detail, HasSubstr("broke the lane's protocol and was killed"));
+  FakeWorker& healthy = native().AddWorker();
+  Pass();
+  EXPECT_EQ(Claim(healthy), next);
+}
+
+TEST_F(EnginePassTest, AWorkerOfFunctionsIsSignalledItselfAndNotUsedAgain) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId id = Submit();
+  Claim(worker);
+  worker.Write(shm::RecordKind::kStarted, shm::StartedRecord{id, 1});
+  Pass();
+  ASSERT_TRUE(engine_->Cancel(kRoot, id, false).ok());
+  Pass();
+  EXPECT_THAT(worker.signals, ElementsAre(Pair(SIGTERM, true)));
+  EXPECT_EQ(worker.guest().status().cancelled_task.load(), id);
+  EXPECT_EQ(worker.expected_end, pool::ExitReason::kTaskStopped);
+  // The function was about to end anyway; the signal is still on its way to the process.
+  worker.Finish(id);
+  Pass();
+  const TaskId next = Submit();
+  EXPECT_EQ(Info(next).state, TaskState::kQueued);
+  EXPECT_THAT(native().retired, ElementsAre(0u));
+}
+
+TEST_F(EnginePassTest, AWorkerOfProgramsIsLeftAloneWhenItsProgramIsStopped) {
+  FakeWorkerPool& pool = *pools_["command"];
+  FakeWorker& worker = pool.AddWorker();
+  TaskOptions options;
+  options.pool = "command";
+  options.command.emplace().argv = {"sleep", "9"};
+  const TaskId id = Submit(options);
+  Claim(worker);
+  worker.Write(shm::RecordKind::kStarted, shm::StartedRecord{id, 1});
+  Pass();
+  ASSERT_TRUE(engine_->Cancel(kRoot, id, false).ok());
+  Pass();
+  EXPECT_THAT(worker.signals, ElementsAre(Pair(SIGTERM, false)));
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone);
+  clock_.Advance(absl::Seconds(6));
+  Pass();
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kTaskStopped) << "after the grace period";
+  EXPECT_THAT(pool.retired, IsEmpty());
+}
+
+TEST_F(EnginePassTest, AWorkerThatDoesNotTakeASegmentIsReplacedAndItsTaskRunsElsewhere) {
+  FakeWorker& deaf = native().AddWorker();
+  deaf.send_result = absl::UnavailableError("its control socket is full");
+  const auto large = engine_->Pack(std::string(100'000, 'x'), 0);
+  ASSERT_TRUE(large.ok());
+  const TaskId id = Submit({}, *large);
+  EXPECT_EQ(Info(id).state, TaskState::kQueued);
+  EXPECT_THAT(native().retired, ElementsAre(0u));
+  FakeWorker& other = native().AddWorker();
+  Pass();
+  EXPECT_EQ(Claim(other), id);
+  EXPECT_THAT(other.segments, SizeIs(1));
+}
+
+TEST_F(EnginePassTest, RoomForAValueIsGivenToARunningTaskOnly) {
+  FakeWorker& worker = native().AddWorker();
+  native().observer().OnSegmentRequest(worker, 100'000);
+  EXPECT_EQ(worker.denied, "no task is running");
+  const TaskId id = Submit();
+  Claim(worker);
+  native().observer().OnSegmentRequest(worker, uint64_t{1} << 60);
+  EXPECT_THAT(worker.denied, HasSubstr("the largest is"));
+  native().observer().OnSegmentRequest(worker, 100'000);
+  ASSERT_NE(worker.granted, nullptr);
+  shm::FinishedRecord record = FakeWorker::Success(id);
+  record.segment_id = worker.granted->id();
+  record.value_bytes = 100'000;
+  worker.Write(shm::RecordKind::kFinished, record);
+  Pass();
+  EXPECT_EQ(Info(id).value.size(), 100'000u);
+}
+
+TEST_F(EnginePassTest, OutputIsCreditedOnlyToTasksThatTheWorkerWasGiven) {
+  FakeWorker& first = native().AddWorker();
+  FakeWorker& second = native().AddWorker();
+  const TaskId a = Submit();
+  const TaskId b = Submit();
+  ASSERT_NE(Info(a).worker, Info(b).worker);
+  FakeWorker& of_a = Info(a).worker->first == 0 ? first : second;
+  native().observer().OnOutput(of_a, 1, a, "mine");
+  native().observer().OnOutput(of_a, 1, b, "forged");
+  EXPECT_EQ(Info(a).stdout_bytes, 4u);
+  EXPECT_EQ(Info(b).stdout_bytes, 0u);
+}
+
+TEST_F(EnginePassTest, ADedicatedTaskTellsWhyItsProcessCouldNotBeStarted) {
+  TaskOptions options;
+  options.dedicated = true;
+  const TaskId id = Submit(options);
+  ASSERT_THAT(native().dedicated_asked, ElementsAre(id));
+  native().observer().OnDedicatedFailed(id, absl::ResourceExhaustedError("fork: EAGAIN"));
+  Pass();
+  EXPECT_EQ(Info(id).exit_report->cause, EndCause::kStartFailed);
+  EXPECT_THAT(Info(id).exit_report->detail, HasSubstr("fork: EAGAIN"));
+}
+
+TEST_F(EnginePassTest, AFinishedTaskIsForgottenWhenItsTimeIsOver) {
+  FakeWorker& worker = native().AddWorker();
+  TaskOptions options;
+  options.result_ttl = absl::Seconds(30);
+  const TaskId id = Submit(options);
+  Claim(worker);
+  worker.Finish(id);
+  Pass();
+  clock_.Advance(absl::Seconds(29));
+  Pass();
+  EXPECT_TRUE(engine_->Get(kRoot, id).ok());
+  clock_.Advance(absl::Seconds(2));
+  Pass();
+  EXPECT_EQ(engine_->Get(kRoot, id).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(EnginePassTest, AResultWaitsForItsSessionWhateverTheBounds) {
+  FakeWorker& worker = native().AddWorker();
+  RecordingSink sink;
+  SessionOptions session_options;
+  session_options.caller = kRoot;
+  const SessionId session = engine_->OpenSession(session_options, &sink);
+  TaskOptions options;
+  options.pool = "native";
+  options.function = "f";
+  options.result_ttl = absl::ZeroDuration();
+  TaskSubmission task;
+  task.options = std::make_shared<const TaskOptions>(options);
+  engine_->SubmitBatch(session, {task});
+  Pass();  // the acceptance went out; the sink is not writable any more
+  const TaskId id = sink.accepted[0];
+  Claim(worker);
+  worker.Finish(id, "precious");
+  Pass();
+  clock_.Advance(absl::Hours(10));
+  Pass();
+  EXPECT_THAT(sink.ends, IsEmpty());
+  EXPECT_TRUE(engine_->Get(kRoot, id).ok());
+  engine_->SinkWritable(session);
+  Pass();
+  ASSERT_THAT(sink.ends, SizeIs(1));
+  EXPECT_EQ(sink.ends[0].value, "precious");
+  EXPECT_FALSE(engine_->Get(kRoot, id).ok()) << "delivered, and its time is over";
+  engine_->CloseSession(session);
+}
+
+TEST_F(EnginePassTest, APoolSaysWhyItIsDegraded) {
+  std::vector<PoolInfo> heard;
+  engine_->SetReadinessListener([&](const std::vector<PoolInfo>& pools) { heard = pools; });
+  native().reason = "module not found; check the path";
+  native().observer().OnPoolChanged();
+  Pass();
+  ASSERT_THAT(heard, SizeIs(2));
+  EXPECT_EQ(heard[1].state, PoolState::kDegraded);
+  EXPECT_THAT(engine_->Status().warnings,
+              ElementsAre("pool native: module not found; check the path"));
+}
+
+}  // namespace
+}  // namespace prefork::engine
