@@ -61,7 +61,9 @@ TEST_F(RealWorkerTest, WorkersOfAKilledZygoteAreDrainedAndReplaced) {
   ASSERT_EQ(kill(pool->zygote_pid(), SIGKILL), 0);
   ASSERT_TRUE(RunUntil([&] { return owner.ended.size() == 2 && owner.ready.size() == 2; }));
   for (const auto& ended : owner.ended) {
-    EXPECT_EQ(ended.exit.reason, ExitReason::kRecycled) << ended.exit.detail;
+    EXPECT_EQ(ended.exit.reason, ExitReason::kRecycled)
+        << ended.exit.detail << ::testing::PrintToString(owner.events)
+        << ::testing::PrintToString(owner.log);
     EXPECT_TRUE(ended.exit.wait_status.has_value());
   }
 }
