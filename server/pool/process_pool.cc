@@ -281,14 +281,15 @@ void ProcessPool::OnForked(ZygoteProcess&, zygote::WorkerName name, pid_t pid, o
   Reconcile();
 }
 
-void ProcessPool::OnForkFailed(ZygoteProcess&, zygote::WorkerName name, const absl::Status& why) {
+void ProcessPool::OnForkFailed(ZygoteProcess& zygote, zygote::WorkerName name,
+                               const absl::Status& why) {
   PooledWorker* worker = Find(name);
   if (worker == nullptr) return;
-  if (worker->slot != nullptr) {
+  if (worker->slot == nullptr) {
+    FailDedicated(worker->process->dedicated_cookie(), why);
+  } else if (&zygote == zygotes_.current()) {  // one that was replaced proves nothing any more
     worker->slot->pacer().StartFailed(environment_.loop->clock()->MonotonicNs());
     worker->failure = DeathTally::Kind::kStart;
-  } else {
-    FailDedicated(worker->process->dedicated_cookie(), why);
   }
   CountFailure(*worker, std::string(why.message()));
   ForgetForking(*worker);

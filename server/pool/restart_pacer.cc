@@ -7,7 +7,7 @@ namespace prefork::pool {
 void RestartPacer::StartFailed(int64_t now_ns) { Delay(now_ns, ++failed_starts_); }
 
 bool RestartPacer::DiedAfterReady(int64_t ready_ns, int64_t now_ns, bool useful) {
-  if (useful || now_ns - ready_ns >= absl::ToInt64Nanoseconds(options_.young)) {
+  if (useful || absl::Nanoseconds(now_ns - ready_ns) >= options_.young) {
     Proven();
     return false;
   }

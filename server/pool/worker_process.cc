@@ -318,6 +318,8 @@ void WorkerProcess::Kill(ExitReason reason, std::string_view detail) {
 }
 
 void WorkerProcess::OnProcessEnded() {
+  // If it was ready before it died, that is known before its end.
+  if (state_ == WorkerState::kStarting) OnControlReadable();
   Apply(WorkerEvent::kDied);
   if (pidfd_.valid()) environment_.loop->Unwatch(pidfd_.fd());
   if (control_.valid()) {
