@@ -18,6 +18,7 @@
 #include "absl/strings/str_split.h"
 #include "common/log/logger.h"
 #include "common/os/signal.h"
+#include "grpc/grpc.h"
 #include "grpc/support/log.h"
 #include "server/config/loader.h"
 #include "server/config/verbs.h"
@@ -96,6 +97,9 @@ int Main(int argc, char** argv) {
   const absl::Status blocked = os::BlockSignals({SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD});
   if (!blocked.ok()) return Fail(blocked, kFailure);
   gpr_set_log_function(LogForGrpc);
+  // A reference that is never given back: a full grpc_shutdown would wait for gRPC's backup poller, which
+  // may sleep for ten seconds after a large write.
+  grpc_init();
 
   Daemon::Options options;
   options.loaded = *std::move(loaded);

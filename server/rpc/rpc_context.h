@@ -16,6 +16,7 @@ class Engine;
 
 namespace prefork::rpc {
 
+class CallCounter;
 class PeerRegistry;
 
 // What the services may ask of the process around them.
@@ -32,6 +33,7 @@ struct RpcContext {
   engine::Engine* engine = nullptr;
   const PeerRegistry* peers = nullptr;
   DaemonControl* control = nullptr;
+  CallCounter* calls = nullptr;  // the server's own
   pool::PoolSpec pool_defaults;  // for pools that clients create
   std::string version;
   std::vector<std::string> addresses;

@@ -18,6 +18,7 @@
 #include "grpcpp/server.h"
 #include "grpcpp/server_builder.h"
 #include "grpcpp/server_posix.h"
+#include "server/rpc/call_counter.h"
 #include "server/rpc/daemon_service.h"
 #include "server/rpc/pool_service.h"
 #include "server/rpc/task_service.h"
@@ -67,7 +68,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(const T
 class GrpcServer final : public Server {
  public:
   explicit GrpcServer(const RpcContext& rpc)
-      : rpc_(rpc),
+      : rpc_(WithCounter(rpc, &calls_)),
         task_service_(&rpc_),
         pool_service_(&rpc_),
         worker_service_(&rpc_),
@@ -81,6 +82,12 @@ class GrpcServer final : public Server {
   void Shutdown(absl::Time deadline) override;
 
  private:
+  static RpcContext WithCounter(RpcContext rpc, CallCounter* calls) {
+    rpc.calls = calls;
+    return rpc;
+  }
+
+  CallCounter calls_;
   const RpcContext rpc_;
   TaskService task_service_;
   PoolService pool_service_;
@@ -158,7 +165,11 @@ void GrpcServer::SetDraining() {
   server_->GetHealthCheckService()->SetServingStatus(false);
 }
 
-void GrpcServer::Shutdown(absl::Time deadline) { server_->Shutdown(absl::ToChronoTime(deadline)); }
+void GrpcServer::Shutdown(absl::Time deadline) {
+  // Then there is nothing left to wait for but idle connections, health watches and reflection.
+  calls_.AwaitNone(deadline);
+  server_->Shutdown(std::chrono::system_clock::now());
+}
 
 }  // namespace
 

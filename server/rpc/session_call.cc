@@ -70,7 +70,8 @@ SessionCall::SessionCall(const RpcContext& rpc, const engine::Caller& caller)
       caller_(caller),
       engine_(*rpc.engine),
       gate_(kMaxMessagesAhead, kMaxBytesAhead),
-      submit_reader_(rpc.engine, caller.uid) {}
+      submit_reader_(rpc.engine, caller.uid),
+      open_(rpc.calls) {}
 
 // --- gRPC's threads ---
 

@@ -15,6 +15,7 @@
 #include "grpcpp/support/server_callback.h"
 #include "prefork/v1/task_service.pb.h"
 #include "server/engine/engine.h"
+#include "server/rpc/call_counter.h"
 #include "server/rpc/event_batch_writer.h"
 #include "server/rpc/read_gate.h"
 #include "server/rpc/rpc_context.h"
@@ -100,6 +101,7 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   // Of the write in flight.
   grpc::ByteBuffer outbound_;
 
+  const CallCounter::Token open_;
   std::shared_ptr<SessionCall> self_;
 };
 

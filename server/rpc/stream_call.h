@@ -12,6 +12,7 @@
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/engine/engine.h"
+#include "server/rpc/call_counter.h"
 #include "server/rpc/message_io.h"
 #include "server/rpc/peer_registry.h"
 #include "server/rpc/rpc_context.h"
@@ -31,7 +32,8 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Begin();
 
  protected:
-  StreamCall(const RpcContext& rpc, const engine::Caller& caller) : rpc_(rpc), caller_(caller) {}
+  StreamCall(const RpcContext& rpc, const engine::Caller& caller)
+      : rpc_(rpc), caller_(caller), open_(rpc.calls) {}
   ~StreamCall() override = default;
 
   const RpcContext& rpc() const { return rpc_; }
@@ -70,6 +72,7 @@ class StreamCall : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::vector<grpc::ByteBuffer> messages_;
   size_t next_ = 0;
 
+  const CallCounter::Token open_;
   std::shared_ptr<StreamCall> self_;
 };
 

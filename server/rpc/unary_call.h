@@ -13,6 +13,7 @@
 #include "grpcpp/support/byte_buffer.h"
 #include "grpcpp/support/server_callback.h"
 #include "server/engine/engine.h"
+#include "server/rpc/call_counter.h"
 #include "server/rpc/message_io.h"
 #include "server/rpc/peer_registry.h"
 #include "server/rpc/rpc_context.h"
@@ -42,7 +43,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
 
  protected:
   UnaryCall(const RpcContext& rpc, const engine::Caller& caller, grpc::ByteBuffer* response)
-      : rpc_(rpc), caller_(caller), response_(response) {}
+      : rpc_(rpc), caller_(caller), response_(response), open_(rpc.calls) {}
   ~UnaryCall() override = default;
 
  private:
@@ -55,6 +56,7 @@ class UnaryCall : public grpc::ServerUnaryReactor, public std::enable_shared_fro
   std::atomic<bool> finished_{false};
   bool cancelled_ = false;      // engine thread
   std::function<void()> undo_;  // engine thread
+  const CallCounter::Token open_;
   std::shared_ptr<UnaryCall> self_;
 };
 

@@ -11,6 +11,7 @@
 #include "grpcpp/support/server_callback.h"
 #include "prefork/v1/task_service.pb.h"
 #include "server/engine/engine.h"
+#include "server/rpc/call_counter.h"
 #include "server/rpc/payload_assembler.h"
 #include "server/rpc/rpc_context.h"
 
@@ -26,7 +27,7 @@ class UploadCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
                                                           grpc::CallbackServerContext* context,
                                                           grpc::ByteBuffer* response);
   UploadCall(const RpcContext& rpc, const engine::Caller& caller, grpc::ByteBuffer* response)
-      : rpc_(rpc), caller_(caller), response_(response) {}
+      : rpc_(rpc), caller_(caller), response_(response), open_(rpc.calls) {}
   UploadCall(const UploadCall&) = delete;
   UploadCall& operator=(const UploadCall&) = delete;
   ~UploadCall() override = default;
@@ -50,6 +51,7 @@ class UploadCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   v1::UploadTaskRequest request_;
   engine::TaskSubmission submission_;
   std::optional<PayloadAssembler> payload_;  // set once the spec has come
+  const CallCounter::Token open_;
   std::shared_ptr<UploadCall> self_;
 };
 
