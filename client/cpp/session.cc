@@ -271,6 +271,7 @@ void Session::SettleLocked(const RecordPtr& kept, absl::StatusOr<TaskResult> out
 void Session::DeliverLocked() {
   if (driver_.HasWaiters()) driver_.Notify();
   if (deliveries_.empty()) return;
+  ++deliveries_running_;
   driver_.Post([this, deliveries = std::exchange(deliveries_, {})]() mutable {
     int settled = 0;
     for (Delivery& delivery : deliveries) {
@@ -286,6 +287,8 @@ void Session::DeliverLocked() {
     }
     absl::MutexLock lock(&mu());
     driver_.AddBackgroundInterest(-settled);
+    --deliveries_running_;
+    driver_.Notify();
   });
 }
 
@@ -318,8 +321,11 @@ absl::StatusOr<uint64_t> Session::WaitAccepted(TaskRecord& record, absl::Time de
 absl::Status Session::WaitAll(absl::Time deadline) {
   if (driver_.OnBackgroundThread()) return OwnThreadError();
   absl::MutexLock lock(&mu());
-  if (driver_.WaitUntil([this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return in_flight_ == 0; },
-                        deadline)) {
+  if (driver_.WaitUntil(
+          [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+            return in_flight_ == 0 && deliveries_running_ == 0;
+          },
+          deadline)) {
     return absl::OkStatus();
   }
   return absl::DeadlineExceededError(absl::StrCat(in_flight_, " tasks have not ended yet"));

@@ -167,6 +167,7 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   std::vector<uint64_t> resume_ids_ ABSL_GUARDED_BY(mu());
   std::vector<std::unique_ptr<Transfer>> transfers_ ABSL_GUARDED_BY(mu());
   std::vector<Delivery> deliveries_ ABSL_GUARDED_BY(mu());
+  int deliveries_running_ ABSL_GUARDED_BY(mu()) = 0;  // posted, callbacks not all over
   std::string request_id_prefix_;
   uint64_t request_ids_made_ ABSL_GUARDED_BY(mu()) = 0;
   google::protobuf::Arena arena_;  // of the message being read

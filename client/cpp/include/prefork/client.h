@@ -98,7 +98,7 @@ class Client {
   // `spec.payload` and `spec.request_id` must be empty. The template keeps the session alive.
   absl::StatusOr<Template> Prepare(const TaskSpec& spec);
 
-  // Waits until no task of this client is unfinished.
+  // Waits until no task of this client is unfinished and their callbacks have run.
   absl::Status WaitAll(absl::Duration timeout = absl::InfiniteDuration());
 
   // The value of any succeeded task that the daemon still knows. TaskHandle::Get does it by itself
