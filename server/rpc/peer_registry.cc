@@ -1,5 +1,7 @@
 #include "server/rpc/peer_registry.h"
 
+#include <sys/socket.h>
+
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -29,6 +31,19 @@ absl::StatusOr<engine::Caller> PeerRegistry::Find(absl::string_view peer) const 
     if (found != callers_.end()) return found->second;
   }
   return absl::UnauthenticatedError(absl::StrCat("the peer '", peer, "' is unknown"));
+}
+
+// gRPC owns the descriptors and may have closed some: what has such a number now is left alone unless it
+// is a connection, and those that it could be by now (acceptor.cc) are gRPC's as well.
+void PeerRegistry::DisconnectAll() const {
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [fd, caller] : callers_) {
+    int type = 0;
+    socklen_t size = sizeof(type);
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM) {
+      shutdown(fd, SHUT_RDWR);
+    }
+  }
 }
 
 }  // namespace prefork::rpc

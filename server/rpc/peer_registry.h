@@ -23,6 +23,9 @@ class PeerRegistry {
   // configured authority; they act as `remote`. UNAUTHENTICATED for a peer nobody registered.
   absl::StatusOr<engine::Caller> Find(absl::string_view peer) const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Cuts the connections that are still there, whatever waits in them.
+  void DisconnectAll() const ABSL_LOCKS_EXCLUDED(mutex_);
+
  private:
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<int, engine::Caller> callers_ ABSL_GUARDED_BY(mutex_);

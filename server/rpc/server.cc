@@ -20,6 +20,7 @@
 #include "grpcpp/server_posix.h"
 #include "server/rpc/call_counter.h"
 #include "server/rpc/daemon_service.h"
+#include "server/rpc/peer_registry.h"
 #include "server/rpc/pool_service.h"
 #include "server/rpc/task_service.h"
 #include "server/rpc/worker_service.h"
@@ -166,8 +167,10 @@ void GrpcServer::SetDraining() {
 }
 
 void GrpcServer::Shutdown(absl::Time deadline) {
-  // Then there is nothing left to wait for but idle connections, health watches and reflection.
   calls_.AwaitNone(deadline);
+  // gRPC waits for the end of every connection, even for one whose client has stopped reading in the
+  // middle of a write. All that is worth waiting for has been said.
+  rpc_.peers->DisconnectAll();
   server_->Shutdown(std::chrono::system_clock::now());
 }
 
