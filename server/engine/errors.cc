@@ -19,7 +19,7 @@ std::string Payload(const absl::Status& status, const char* url) {
 
 }  // namespace
 
-absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string message,
+absl::Status MakeError(absl::StatusCode code, std::string_view reason, const std::string& message,
                        std::string_view resource) {
   absl::Status status(code, message);
   status.SetPayload(kReasonUrl, ToCord(reason));

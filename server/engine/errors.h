@@ -40,7 +40,7 @@ inline constexpr char kShutdown[] = "SHUTDOWN";
 }  // namespace reason
 
 // A status with `reason` (one of the above) and the name of what it is about, for example a pool.
-absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string message,
+absl::Status MakeError(absl::StatusCode code, std::string_view reason, const std::string& message,
                        std::string_view resource = {});
 // Empty when the status was not made here.
 std::string ReasonOf(const absl::Status& status);

@@ -4,8 +4,10 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/text/nearest.h"
+#include "common/text/views.h"
 #include "server/engine/errors.h"
 
 namespace prefork::engine {
@@ -18,11 +20,11 @@ constexpr size_t kMaxPredecessors = 10'000;
 constexpr int32_t kMaxPriority = 1000;
 constexpr uint32_t kMaxAttempts = 1000;
 
-absl::Status Invalid(std::string message) {
-  return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidTask, std::move(message));
+absl::Status Invalid(const std::string& message) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidTask, message);
 }
 
-bool HasNul(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+bool HasNul(std::string_view text) { return absl::StrContains(text::ToAbsl(text), '\0'); }
 
 absl::Status CheckCommand(const CommandSpec& command) {
   if (command.argv.empty() || command.argv[0].empty()) {
@@ -32,7 +34,7 @@ absl::Status CheckCommand(const CommandSpec& command) {
     if (HasNul(argument)) return Invalid("command.argv contains a NUL byte");
   }
   for (const auto& [name, value] : command.env) {
-    if (name.empty() || name.find('=') != std::string::npos || HasNul(name) || HasNul(value)) {
+    if (name.empty() || absl::StrContains(name, '=') || HasNul(name) || HasNul(value)) {
       return Invalid(absl::StrCat("command.env: \"", name,
                                   "\" is no variable: a name has no '=', and neither has a NUL"));
     }

@@ -32,7 +32,7 @@ class Reader {
   }
   bool AtEnd() const { return rest_.empty(); }
 
-  absl::Status Nonsense(std::string what) const {
+  absl::Status Nonsense(const std::string& what) const {
     return absl::InvalidArgumentError(absl::StrCat(name_, " record: ", what));
   }
   absl::Status WrongLength() const { return Nonsense("its lengths do not add up to its size"); }
