@@ -2,12 +2,12 @@
 #define PREFORK_SERVER_ENGINE_CORE_H_
 
 #include <cstdint>
-#include <iostream>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/log/logger.h"
 #include "common/os/clock.h"
 #include "common/os/event_loop.h"
 #include "common/shm/segment.h"
@@ -47,9 +47,8 @@ struct Core {
     now_ns = clock->MonotonicNs();
     wall_ns = absl::ToUnixNanos(clock->Wall());
   }
-  void Log(std::string_view line) const {
-    if (options.log) return options.log(line);
-    std::cerr << line << '\n';
+  void Log(log::Level level, std::string_view line) const {
+    if (options.log != nullptr) options.log->Write(level, line);
   }
   // The calendar's time of a monotonic moment that is not in the future.
   int64_t WallOf(int64_t monotonic_ns) const {

@@ -104,8 +104,8 @@ void EngineImpl::StartPools() {
   for (const pool::PoolSpec& spec : core_.options.pools) {
     const absl::StatusOr<PoolInfo> pool = pool_manager_.Create(spec);
     if (!pool.ok()) {
-      std::cerr << absl::StrCat("pool \"", spec.name, "\" was not made: ", pool.status().message(),
-                                "\n");
+      core_.Log(log::Level::kError,
+                absl::StrCat("pool \"", spec.name, "\" was not made: ", pool.status().message()));
     }
   }
 }

@@ -3,13 +3,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/log/logger.h"
 #include "common/shm/segment.h"
 #include "server/engine/types.h"
 #include "server/pool/pool_spec.h"
@@ -54,8 +53,7 @@ struct EngineOptions {
   size_t max_session_unfinished = 500'000;   // over it the session's stream is not read
   size_t max_pools = 256;
   shm::SegmentPoolOptions segments;
-  // Takes lines for the daemon's log; on the engine's thread. Unset: they go to stderr.
-  std::function<void(std::string_view)> log;
+  log::Logger* log = nullptr;  // not owned; null: nothing is logged
 };
 
 }  // namespace prefork::engine

@@ -74,7 +74,7 @@ class PoolManager::Observer : public pool::PoolObserver {
     workers_->OnDedicatedFailed(cookie, why);
   }
   void OnPoolChanged() override { pool_->dirty = true; }
-  void OnPoolMessage(std::string_view line) override { core_->Log(line); }
+  void OnPoolMessage(log::Level level, std::string_view line) override { core_->Log(level, line); }
 
  private:
   const Core* const core_;

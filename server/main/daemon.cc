@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -36,6 +37,12 @@ namespace {
 constexpr absl::Duration kServerGrace = absl::Seconds(2);
 // The daemon itself, for what the configuration asks of the engine.
 constexpr engine::Caller kSelf = {.uid = 0, .privileged = true};
+
+// The service manager takes a further line for a further variable, and zygotes write what they like.
+std::string OneLine(std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  return text;
+}
 
 std::string DescribePools(const std::vector<engine::PoolInfo>& pools) {
   std::vector<std::string> parts;
@@ -55,7 +62,7 @@ std::string DescribePools(const std::vector<engine::PoolInfo>& pools) {
         state = "draining";
         break;
       case engine::PoolState::kDegraded:
-        state = "DEGRADED: " + pool.reason;
+        state = "DEGRADED: " + OneLine(pool.reason);
         break;
       case engine::PoolState::kDeleted:
         continue;
@@ -63,6 +70,13 @@ std::string DescribePools(const std::vector<engine::PoolInfo>& pools) {
     parts.push_back(absl::StrCat("pool ", pool.spec.name, " ", state));
   }
   return absl::StrJoin(parts, "; ");
+}
+
+log::Level LevelOf(const std::vector<engine::PoolInfo>& pools, log::Level healthy) {
+  const bool degraded = std::any_of(pools.begin(), pools.end(), [](const engine::PoolInfo& pool) {
+    return pool.state == engine::PoolState::kDegraded;
+  });
+  return degraded ? log::Level::kWarning : healthy;
 }
 
 // The service manager may start what depends on us: every pool has come up, or is known not to.
@@ -130,8 +144,10 @@ absl::Status Daemon::WatchSignals() {
 }
 
 absl::Status Daemon::StartEngine() {
-  absl::StatusOr<std::unique_ptr<engine::Engine>> engine = engine::Engine::Create(
-      ToEngineOptions(config_, options_.worker_program), os::Clock::System());
+  engine::EngineOptions options = ToEngineOptions(config_, options_.worker_program);
+  options.log = &log_;
+  absl::StatusOr<std::unique_ptr<engine::Engine>> engine =
+      engine::Engine::Create(options, os::Clock::System());
   if (!engine.ok()) return engine.status();
   engine_ = *std::move(engine);
   engine_->Start();
@@ -180,16 +196,18 @@ absl::Status Daemon::StartServer() {
 
 void Daemon::OnPoolsChanged(const std::vector<engine::PoolInfo>& pools) {
   server_->SetHealth(pools);
-  loop_->Post([this, status = DescribePools(pools), over = StartIsOver(pools)] {
+  loop_->Post([this, status = DescribePools(pools), over = StartIsOver(pools),
+               ready_level = LevelOf(pools, log::Level::kNotice),
+               level = LevelOf(pools, log::Level::kInfo)] {
     if (phase_ >= Phase::kDraining) return;
     if (over && phase_ == Phase::kStarting) {
       phase_ = Phase::kReady;
       options_.notify.Send(absl::StrCat("READY=1\nSTATUS=", status));
-      log_.Notice(absl::StrCat("ready: ", status));
+      log_.Write(ready_level, absl::StrCat("ready: ", status));
       return;
     }
     options_.notify.Send(absl::StrCat("STATUS=", status));
-    log_.Info(status);
+    log_.Write(level, status);
   });
 }
 

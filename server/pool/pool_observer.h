@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "common/log/logger.h"
 #include "server/pool/pool_spec.h"
 #include "server/pool/worker.h"
 
@@ -50,8 +51,8 @@ class PoolObserver {
   virtual void OnDedicatedFailed(uint64_t cookie, const absl::Status& why) = 0;
   // Zygote started/died, degraded, cured, functions learnt, size changed: read the pool's getters.
   virtual void OnPoolChanged() = 0;
-  // One line for the daemon's log: what a zygote wrote, or what the pool did about it.
-  virtual void OnPoolMessage(std::string_view line) = 0;
+  // One line for the daemon's log: what a zygote wrote (any bytes), or what the pool did about it.
+  virtual void OnPoolMessage(log::Level level, std::string_view line) = 0;
 };
 
 }  // namespace prefork::pool

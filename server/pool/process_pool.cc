@@ -33,6 +33,7 @@
 #include "common/os/check.h"
 #include "common/os/cpu_quota.h"
 #include "common/os/spawn.h"
+#include "common/text/views.h"
 #include "server/pool/exit_verdict.h"
 #include "server/pool/runtime_command.h"
 
@@ -271,7 +272,7 @@ void ProcessPool::OnZygoteReady(ZygoteProcess& zygote, const std::string& functi
     slot->pacer().Reset();  // what failed before failed with another zygote
     if (slot->serving() != nullptr && slot->serving()->zygote != &zygote) slot->Renew();
   }
-  Log(absl::StrCat("zygote ready, pid ", zygote.pid()));
+  Log(log::Level::kInfo, absl::StrCat("zygote ready, pid ", zygote.pid()));
   Reconcile();
 }
 
@@ -304,7 +305,8 @@ void ProcessPool::OnWorkerReaped(ZygoteProcess& zygote, const zygote::ExitedBody
 }
 
 void ProcessPool::OnZygoteGone(ZygoteProcess& zygote, const std::string& why) {
-  Log(absl::StrCat("zygote ", zygote.pid(), " is gone: ", why));
+  Log(zygote.asked_to_end() ? log::Level::kInfo : log::Level::kWarning,
+      absl::StrCat("zygote ", zygote.pid(), " is gone: ", why));
   std::vector<PooledWorker*> its_workers;
   for (const auto& [name, worker] : pooled_) {
     if (worker->zygote == &zygote) its_workers.push_back(worker.get());
@@ -334,12 +336,12 @@ void ProcessPool::Adopt(PooledWorker& worker) {
 }
 
 void ProcessPool::OnZygoteOutput(ZygoteProcess& zygote, const std::string& line) {
-  Log(absl::StrCat("zygote ", zygote.pid(), ": ", line));
+  Log(log::Level::kInfo, absl::StrCat("zygote ", zygote.pid(), ": ", line));
 }
 
 void ProcessPool::OnZygotesChanged() {
   if (zygotes_.failing()) {
-    Log(zygotes_.failure());
+    Log(log::Level::kWarning, zygotes_.failure());
     FailWaitingDedicated();
   }
   environment_.observer->OnPoolChanged();
@@ -416,7 +418,7 @@ void ProcessPool::OnExited(WorkerProcess& process, const WorkerExit& exit) {
   workers_.erase(std::remove(workers_.begin(), workers_.end(), &process), workers_.end());
   if (IsUnexpected(exit.reason)) {
     ++unexpected_exits_;
-    Log(absl::StrCat(Describe(process), " ", exit.detail));
+    Log(log::Level::kWarning, absl::StrCat(Describe(process), " ", exit.detail));
   }
   environment_.observer->OnWorkerExited(process, exit);
   const std::string last_words = process.stderr_tail();
@@ -471,7 +473,7 @@ void ProcessPool::Proven(PooledWorker& worker) {
 void ProcessPool::CountFailure(PooledWorker& worker, std::string why) {
   if (!worker.failure) return;
   if (!tally_.Failed(*worker.failure, std::move(why))) return;
-  Log(degraded_reason());
+  Log(log::Level::kWarning, degraded_reason());
   environment_.observer->OnPoolChanged();
 }
 
@@ -520,8 +522,9 @@ void ProcessPool::Later(Action action) {
       });
 }
 
-void ProcessPool::Log(const std::string& line) {
-  environment_.observer->OnPoolMessage(absl::StrCat("pool '", spec_.name, "': ", line));
+void ProcessPool::Log(log::Level level, std::string_view line) {
+  environment_.observer->OnPoolMessage(
+      level, absl::StrCat("pool '", spec_.name, "': ", text::ToAbsl(line)));
 }
 
 // --- the end ------------------------------------------------------------------------------------

@@ -93,7 +93,7 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   void Bury(PooledWorker& worker);
   void FailDedicated(uint64_t cookie, absl::Status why);
   void FailWaitingDedicated();
-  void Log(const std::string& line);
+  void Log(log::Level level, std::string_view line);
   template <typename Action>
   void Later(Action action);
 

@@ -116,6 +116,7 @@ void ZygoteProcess::Stop(absl::Duration patience) {
   if (state_ == State::kGone || state_ == State::kEnding) return;
   if (control_.valid()) control_.Send(zygote::Shutdown{}).IgnoreError();
   state_ = State::kEnding;
+  asked_to_end_ = true;
   why_ended_ = "asked to end";
   KillAfter(patience,
             absl::StrCat("did not end within ", absl::FormatDuration(patience), " of being asked"));

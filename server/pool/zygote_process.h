@@ -82,6 +82,7 @@ class ZygoteProcess {
   pid_t pid() const { return pidfd_.pid(); }
   bool was_ready() const { return was_ready_; }
   int64_t ready_ns() const { return ready_ns_; }
+  bool asked_to_end() const { return asked_to_end_; }
   size_t forks_outstanding() const { return asked_.size(); }
 
  private:
@@ -112,6 +113,7 @@ class ZygoteProcess {
   ZygoteObserver* const observer_;
   State state_ = State::kStarting;
   bool was_ready_ = false;
+  bool asked_to_end_ = false;
   int64_t ready_ns_ = 0;
   os::Pidfd pidfd_;
   zygote::ControlSocket control_;

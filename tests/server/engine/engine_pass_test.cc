@@ -1,11 +1,14 @@
 // The whole engine on a clock that stands still, with workers that the test plays: what happens
 // between decisions and lanes, step by step.
+#include <unistd.h>
+
 #include <csignal>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "common/os/pipe.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/engine_impl.h"
@@ -28,8 +31,11 @@ constexpr Caller kRoot = {.uid = 0, .privileged = true};
 
 class EnginePassTest : public ::testing::Test {
  protected:
-  EnginePassTest() {
+  EnginePassTest() { StartEngine(nullptr); }
+  void StartEngine(log::Logger* log) {
+    engine_.reset();
     EngineOptions options;
+    options.log = log;
     pool::PoolSpec native;
     native.name = "native";
     native.runtime = pool::Runtime::kNative;
@@ -38,7 +44,6 @@ class EnginePassTest : public ::testing::Test {
     command.name = "command";
     command.runtime = pool::Runtime::kCommand;
     options.pools = {native, command};
-    options.log = [](std::string_view) {};
     auto engine = EngineImpl::Create(
         options, &clock_, [this](const pool::PoolSpec& spec, pool::PoolObserver* observer) {
           auto pool = std::make_unique<FakeWorkerPool>(spec, observer);
@@ -297,6 +302,19 @@ TEST_F(EnginePassTest, AResultWaitsForItsSessionWhateverTheBounds) {
   EXPECT_EQ(sink.ends[0].value, "precious");
   EXPECT_FALSE(engine_->Get(kRoot, id).ok()) << "delivered, and its time is over";
   engine_->CloseSession(session);
+}
+
+TEST_F(EnginePassTest, WhatAPoolSaysIsLoggedWithItsLevelAndCannotForgeAnother) {
+  absl::StatusOr<os::Pipe> pipe = os::CreatePipe();
+  ASSERT_TRUE(pipe.ok()) << pipe.status();
+  log::Logger log(pipe->write_end.get(), log::Format::kJournal, log::Level::kInfo);
+  StartEngine(&log);
+  native().observer().OnPoolMessage(log::Level::kWarning, "zygote 7: \n<0>\x1b[2Jfire");
+  native().observer().OnPoolMessage(log::Level::kDebug, "too small to be heard");
+  char line[256];
+  const ssize_t bytes = read(pipe->read_end.get(), line, sizeof line);
+  ASSERT_GT(bytes, 0);
+  EXPECT_EQ(std::string(line, bytes), "<4>zygote 7: \\x0a<0>\\x1b[2Jfire\n");
 }
 
 TEST_F(EnginePassTest, APoolSaysWhyItIsDegraded) {

@@ -43,7 +43,10 @@ class RecordingOwner : public PoolObserver {
   void OnWorkerExited(Worker& worker, const WorkerExit& exit) override;
   void OnDedicatedFailed(uint64_t cookie, const absl::Status& why) override;
   void OnPoolChanged() override { ++changes; }
-  void OnPoolMessage(std::string_view line) override { log.emplace_back(line); }
+  void OnPoolMessage(log::Level level, std::string_view line) override {
+    log.emplace_back(line);
+    log_levels.push_back(level);
+  }
 
   // Does the log have a line that contains `text`?
   bool Logged(const std::string& text) const;
@@ -59,6 +62,7 @@ class RecordingOwner : public PoolObserver {
   std::vector<std::pair<uint64_t, absl::Status>> dedicated_failures;
   std::vector<uint64_t> segment_requests;
   std::vector<std::string> log;
+  std::vector<log::Level> log_levels;  // of the lines of `log`
   int changes = 0;
 };
 
