@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/shm/lane_layout.h"
 
@@ -20,6 +21,14 @@ std::byte* CopyTo(std::byte* place, std::string_view text) {
   return place + text.size();
 }
 
+// What it means that a segment could not be sent.
+FeedResult ResultOf(const absl::Status& sent) {
+  if (absl::IsResourceExhausted(sent)) return FeedResult::kShortage;
+  const bool unreachable =
+      absl::IsAborted(sent) || absl::IsFailedPrecondition(sent) || absl::IsUnavailable(sent);
+  return unreachable ? FeedResult::kUnreachable : FeedResult::kNever;
+}
+
 }  // namespace
 
 size_t LaneBytes(const TaskOptions& options, size_t payload_bytes) {
@@ -27,18 +36,27 @@ size_t LaneBytes(const TaskOptions& options, size_t payload_bytes) {
          payload_bytes;
 }
 
-absl::Status FeedLane(WorkerLink& link, TaskSlot slot, const TaskRecord& task, uint32_t attempt,
-                      uint32_t flags) {
+FeedResult FeedLane(WorkerLink& link, TaskSlot slot, const TaskRecord& task, uint32_t attempt,
+                    uint32_t flags, std::string* why) {
   shm::QueueProducer& down = link.worker->lane().down();
   const shm::SegmentRef& segment = task.payload.segment();
   const std::string_view inline_payload = segment ? std::string_view() : task.payload.view();
   const size_t body_bytes = LaneBytes(*task.options, inline_payload.size());
   // Before the segment is sent: what has gone out can't be taken back.
   if (!down.HasRoom(body_bytes)) {
-    return absl::ResourceExhaustedError(absl::StrCat("no room for ", body_bytes, " bytes"));
+    if (body_bytes > down.max_body_bytes()) {
+      *why = absl::StrCat("a task of ", body_bytes, " bytes with its inline payload; a lane takes ",
+                          down.max_body_bytes());
+      return FeedResult::kNever;
+    }
+    *why = absl::StrCat("no room for ", body_bytes, " bytes");
+    return FeedResult::kLaneFull;
   }
   if (segment && !link.HoldsSegment(segment->id())) {
-    if (absl::Status sent = link.worker->SendSegment(segment); !sent.ok()) return sent;
+    if (const absl::Status sent = link.worker->SendSegment(segment); !sent.ok()) {
+      *why = std::string(sent.message());
+      return ResultOf(sent);
+    }
   }
   const std::span<std::byte> body = down.Reserve(shm::RecordKind::kTask, body_bytes);
   const shm::TaskRecord fields = {
@@ -63,7 +81,7 @@ absl::Status FeedLane(WorkerLink& link, TaskSlot slot, const TaskRecord& task, u
   entry.position = down.Commit();
   link.Add(entry);
   link.unpublished = true;
-  return absl::OkStatus();
+  return FeedResult::kFed;
 }
 
 bool RevokeFromLane(WorkerLink& link, TaskSlot slot) {

@@ -3,11 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "common/shm/queue.h"
 #include "server/engine/ring.h"
 #include "server/engine/task_record.h"
 #include "server/pool/worker.h"
+#include "server/scheduler/action.h"
 #include "server/scheduler/types.h"
 
 namespace prefork::engine {
@@ -66,6 +68,10 @@ class WorkerLink {
   bool announced = false;      // its up queue knows that the engine does not look
   bool busy_reported = false;  // the last worker event said BUSY
   bool change_noted = false;   // may have become busy or idle since
+
+  // A dispatch to an empty lane that is tried again (see workers_dispatch.cc), and its first time.
+  std::optional<scheduler::Action> held;
+  int64_t held_since_ns = 0;
 
  private:
   void Trim();

@@ -104,7 +104,7 @@ void Workers::Announce() {
 }
 
 bool Workers::CarryOut() {
-  bool any = false;
+  bool any = RetryHeld();
   while (true) {
     core_->scheduler.TakeActions(core_->now_ns, &actions_);
     if (actions_.empty()) break;
@@ -137,11 +137,7 @@ void Workers::CarryOut(const Action& action) {
       Dispatch(action, *link);
       break;
     case Action::Kind::kRevoke:
-      if (RevokeFromLane(*link, action.task)) {
-        core_->scheduler.Revoked(link->key, action.task, core_->now_ns);
-      } else {
-        core_->scheduler.RevokeRefused(link->key, action.task, core_->now_ns);
-      }
+      Revoke(action.task, *link);
       break;
     case Action::Kind::kAskToStop:
       AskToStop(action.task, *link);
@@ -155,41 +151,6 @@ void Workers::CarryOut(const Action& action) {
     default:
       break;
   }
-}
-
-void Workers::Dispatch(const Action& action, WorkerLink& link) {
-  const TaskRecord& record = core_->tasks.at(action.task);
-  uint32_t flags = action.notify_start ? shm::kTaskNotifyStart | shm::kTaskMeasure : 0;
-  if (link.worker->dedicated()) flags |= shm::kTaskDedicated;
-  const bool published = !link.unpublished;
-  const absl::Status fed = FeedLane(link, action.task, record, action.attempt, flags);
-  if (fed.ok()) {
-    if (published) unpublished_.push_back(&link);
-    Activate(link);
-    if (link.depth() == 1) NoteBusy(link);
-    life_->Dispatched(action.task, action.attempt, link);
-  } else {
-    DispatchFailed(action.task, link, fed);
-  }
-}
-
-// The lane or the control socket is full, or the worker is ending: the task runs later or elsewhere.
-// Only a payload that nobody could carry ends it.
-void Workers::DispatchFailed(TaskSlot slot, WorkerLink& link, const absl::Status& why) {
-  const bool lane_full = absl::IsResourceExhausted(why);
-  if (!lane_full && !absl::IsUnavailable(why) && !absl::IsFailedPrecondition(why)) {
-    life_->NoteHint(slot, std::string(why.message()));
-    core_->scheduler.Finished(link.key, slot, EndCause::kInternalLimit, 0, core_->now_ns);
-    return;
-  }
-  if (link.depth() == 0 && lane_full) {
-    // It has finished everything, so it must have given the room back.
-    Poison(link, "its down queue is full although it has finished every task");
-  } else if (link.depth() == 0) {
-    link.retiring = true;
-    core_->scheduler.RetireWorker(link.key, core_->now_ns);
-  }
-  core_->scheduler.Revoked(link.key, slot, core_->now_ns);
 }
 
 void Workers::AskToStop(TaskSlot slot, WorkerLink& link) {
@@ -385,6 +346,7 @@ void Workers::OnExited(PoolEntry& pool, pool::Worker& worker, const pool::Worker
   pool.dirty = true;
   std::erase(active_, &link);
   std::erase(unpublished_, &link);
+  std::erase(held_, &link);
   links_.erase(link.key);
 }
 

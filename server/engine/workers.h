@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "server/engine/core.h"
 #include "server/engine/lane_drainer.h"
+#include "server/engine/lane_feeder.h"
 #include "server/engine/pool_entry.h"
 #include "server/engine/task_life.h"
 #include "server/engine/worker_link.h"
@@ -68,13 +69,20 @@ class Workers : private LaneListener {
   void OnNonsense(WorkerLink& link, std::string what) override;
 
   void CarryOut(const scheduler::Action& action);
+  void StartDedicated(TaskSlot slot);
+  void BecameIdle(WorkerLink& link);
+  // workers_dispatch.cc
   void Dispatch(const scheduler::Action& action, WorkerLink& link);
-  void DispatchFailed(TaskSlot slot, WorkerLink& link, const absl::Status& why);
+  FeedResult Feed(const scheduler::Action& action, WorkerLink& link, std::string* why);
+  void DispatchFailed(TaskSlot slot, WorkerLink& link, FeedResult result, std::string why);
+  void Hold(const scheduler::Action& action, WorkerLink& link);
+  // Tries held dispatches again. True: one was fed, or given up.
+  bool RetryHeld();
+  void Revoke(TaskSlot slot, WorkerLink& link);
+  // The rest is in workers.cc.
   void Poison(WorkerLink& link, std::string_view what);
   void AskToStop(TaskSlot slot, WorkerLink& link);
   void KillWorker(TaskSlot slot, WorkerLink& link);
-  void StartDedicated(TaskSlot slot);
-  void BecameIdle(WorkerLink& link);
   size_t Drain(WorkerLink& link);
   void Activate(WorkerLink& link);
   TaskSlot RunningTask(const WorkerLink& link) const;
@@ -89,6 +97,8 @@ class Workers : private LaneListener {
   absl::flat_hash_map<scheduler::WorkerKey, std::unique_ptr<WorkerLink>> links_;
   std::vector<WorkerLink*> active_;
   std::vector<WorkerLink*> unpublished_;
+  std::vector<WorkerLink*> held_;  // those with a held dispatch
+  bool retry_timer_ = false;
   std::vector<scheduler::Action> actions_;
   std::vector<scheduler::WorkerKey> changed_;  // busy or idle since the last report
   int64_t reported_ns_ = 0;

@@ -77,6 +77,18 @@ class EnginePassTest : public ::testing::Test {
     const auto task = worker.Claim();
     return task ? task->fields.task_id : 0;
   }
+  // Large tasks one by one, all finished but none released, until one finds no room. Returns it.
+  TaskId FillWithFinishedTasks(FakeWorker& worker) {
+    for (int i = 0; i < 100; ++i) {
+      const TaskId id =
+          Submit({}, Bytes(std::string(engine_->options().inline_threshold_bytes, 'x')));
+      if (Claim(worker) == 0) return id;
+      worker.Write(shm::RecordKind::kFinished, FakeWorker::Success(id));
+      Pass();
+    }
+    ADD_FAILURE() << "the lane never became full";
+    return 0;
+  }
   static pool::WorkerExit Killed(int signal, pool::ExitReason reason) {
     pool::WorkerExit exit;
     exit.reason = reason;
@@ -214,6 +226,77 @@ TEST_F(EnginePassTest, AWorkerThatDoesNotTakeASegmentIsReplacedAndItsTaskRunsEls
   Pass();
   EXPECT_EQ(Claim(other), id);
   EXPECT_THAT(other.segments, SizeIs(1));
+}
+
+TEST_F(EnginePassTest, ATaskMeantForAWorkerThatHasJustDiedRunsElsewhere) {
+  FakeWorker& dead = native().AddWorker();
+  dead.send_result = absl::AbortedError("the other side has closed the socket");
+  const auto large = engine_->Pack(std::string(100'000, 'x'), 0);
+  ASSERT_TRUE(large.ok());
+  const TaskId id = Submit({}, *large);
+  EXPECT_EQ(Info(id).state, TaskState::kQueued);
+  native().EndWorker(dead, Killed(SIGKILL, pool::ExitReason::kCrashed));
+  FakeWorker& other = native().AddWorker();
+  Pass();
+  EXPECT_EQ(Claim(other), id);
+}
+
+TEST_F(EnginePassTest, AShortageOfTheDaemonIsWaitedForAndNoFaultOfTheWorker) {
+  FakeWorker& worker = native().AddWorker();
+  worker.send_result = absl::ResourceExhaustedError("sendmsg: too many references");
+  const auto large = engine_->Pack(std::string(100'000, 'x'), 0);
+  ASSERT_TRUE(large.ok());
+  const TaskId id = Submit({}, *large);
+  clock_.Advance(absl::Minutes(1));
+  Pass();
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone) << worker.kill_detail;
+  EXPECT_THAT(native().retired, IsEmpty());
+  EXPECT_EQ(Claim(worker), 0u);
+  worker.send_result = absl::OkStatus();
+  clock_.Advance(absl::Milliseconds(1));
+  Pass();
+  EXPECT_EQ(Claim(worker), id);
+}
+
+TEST_F(EnginePassTest, ATaskThatWaitsForAShortageCanBeCancelled) {
+  FakeWorker& worker = native().AddWorker();
+  worker.send_result = absl::ResourceExhaustedError("sendmsg: too many references");
+  const auto large = engine_->Pack(std::string(100'000, 'x'), 0);
+  ASSERT_TRUE(large.ok());
+  const TaskId id = Submit({}, *large);
+  ASSERT_TRUE(engine_->Cancel(kRoot, id, false).ok());
+  Pass();
+  EXPECT_EQ(Info(id).state, TaskState::kCancelled);
+  worker.send_result = absl::OkStatus();
+  clock_.Advance(absl::Milliseconds(1));
+  Pass();
+  EXPECT_EQ(Claim(worker), 0u);
+}
+
+// A worker publishes its results first and gives the room back afterwards.
+TEST_F(EnginePassTest, AWorkerThatIsAboutToGiveRoomBackIsWaitedFor) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId last = FillWithFinishedTasks(worker);
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone) << worker.kill_detail;
+  clock_.Advance(absl::Milliseconds(900));
+  Pass();
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone) << worker.kill_detail;
+  worker.guest().down().Release();
+  clock_.Advance(absl::Milliseconds(1));
+  Pass();
+  EXPECT_EQ(Claim(worker), last);
+}
+
+TEST_F(EnginePassTest, AWorkerThatNeverGivesRoomBackIsReplacedAndItsTaskRunsElsewhere) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId last = FillWithFinishedTasks(worker);
+  clock_.Advance(absl::Seconds(2));
+  Pass();
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kProtocolViolation);
+  EXPECT_THAT(worker.kill_detail, HasSubstr("does not give the room"));
+  FakeWorker& other = native().AddWorker();
+  Pass();
+  EXPECT_EQ(Claim(other), last);
 }
 
 TEST_F(EnginePassTest, RoomForAValueIsGivenToARunningTaskOnly) {

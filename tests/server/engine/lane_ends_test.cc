@@ -58,12 +58,13 @@ class LaneEndsTest : public ::testing::Test {
     record.payload = std::move(payload);
     return record;
   }
-  absl::Status Feed(TaskId id, uint32_t attempt = 1) {
-    return FeedLane(link_, static_cast<TaskSlot>(id), Record(id), attempt, 0);
+  FeedResult Feed(const TaskRecord& record, uint32_t attempt = 1) {
+    return FeedLane(link_, static_cast<TaskSlot>(record.id), record, attempt, 0, &why_);
   }
+  FeedResult Feed(TaskId id, uint32_t attempt = 1) { return Feed(Record(id), attempt); }
   // Feeds one task that the worker has claimed.
   void FeedClaimed(TaskId id) {
-    ASSERT_TRUE(Feed(id).ok());
+    ASSERT_EQ(Feed(id), FeedResult::kFed);
     PublishLane(link_);
     ASSERT_TRUE(worker_.Claim().has_value());
   }
@@ -79,11 +80,12 @@ class LaneEndsTest : public ::testing::Test {
   WorkerLink link_{7, 0, &worker_};
   Listener listener_;
   std::shared_ptr<const TaskOptions> options_;
+  std::string why_;  // the last task was not fed
 };
 
 TEST_F(LaneEndsTest, CarriesTasksDownAndResultsUpInOrder) {
-  ASSERT_TRUE(Feed(1).ok());
-  ASSERT_TRUE(Feed(2, 3).ok());
+  ASSERT_EQ(Feed(1), FeedResult::kFed);
+  ASSERT_EQ(Feed(2, 3), FeedResult::kFed);
   EXPECT_FALSE(worker_.Claim().has_value()) << "not before it is published";
   PublishLane(link_);
   const auto first = worker_.Claim();
@@ -105,8 +107,8 @@ TEST_F(LaneEndsTest, CarriesTasksDownAndResultsUpInOrder) {
 
 TEST_F(LaneEndsTest, OnlyUnclaimedTasksCanBeRevoked) {
   FeedClaimed(1);
-  ASSERT_TRUE(Feed(2).ok());
-  ASSERT_TRUE(Feed(3).ok());
+  ASSERT_EQ(Feed(2), FeedResult::kFed);
+  ASSERT_EQ(Feed(3), FeedResult::kFed);
   EXPECT_FALSE(RevokeFromLane(link_, 1)) << "claimed";
   EXPECT_TRUE(RevokeFromLane(link_, 2)) << "also when it was not published yet";
   EXPECT_FALSE(RevokeFromLane(link_, 2)) << "gone already";
@@ -122,10 +124,11 @@ TEST_F(LaneEndsTest, OnlyUnclaimedTasksCanBeRevoked) {
 
 TEST_F(LaneEndsTest, AFullLaneRefusesAndForgetsTheTask) {
   size_t fed = 0;
-  while (Feed(fed + 1).ok()) ++fed;
+  while (Feed(fed + 1) == FeedResult::kFed) ++fed;
   EXPECT_GT(fed, 100u);
   EXPECT_EQ(link_.depth(), fed);
-  EXPECT_EQ(Feed(fed + 1).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Feed(fed + 1), FeedResult::kLaneFull);
+  EXPECT_THAT(why_, HasSubstr("no room for"));
   EXPECT_EQ(link_.Find(static_cast<TaskSlot>(fed + 1)), nullptr);
 }
 
@@ -134,8 +137,8 @@ TEST_F(LaneEndsTest, ALargePayloadGoesAheadAndItsLeaseEndsWithTheTask) {
   const auto segment = segments->Lease(100'000, 0);
   ASSERT_TRUE(segment.ok());
   const TaskRecord record = Record(1, Bytes(*segment, 90'000));
-  ASSERT_TRUE(FeedLane(link_, 1, record, 1, 0).ok());
-  ASSERT_TRUE(FeedLane(link_, 2, Record(2, record.payload), 1, 0).ok());
+  ASSERT_EQ(Feed(record), FeedResult::kFed);
+  ASSERT_EQ(Feed(Record(2, record.payload)), FeedResult::kFed);
   EXPECT_THAT(worker_.segments, SizeIs(1)) << "sent before the record";
   PublishLane(link_);
   const auto task = worker_.Claim();
@@ -151,12 +154,24 @@ TEST_F(LaneEndsTest, ALargePayloadGoesAheadAndItsLeaseEndsWithTheTask) {
 TEST_F(LaneEndsTest, APayloadThatCanNotBeSentLeavesNoTrace) {
   const auto segments = shm::SegmentPool::Create({});
   const auto segment = segments->Lease(100'000, 0);
+  const TaskRecord record = Record(1, Bytes(*segment, 9));
   worker_.send_result = absl::UnavailableError("its buffer is full");
-  EXPECT_EQ(FeedLane(link_, 1, Record(1, Bytes(*segment, 9)), 1, 0).code(),
-            absl::StatusCode::kUnavailable);
+  EXPECT_EQ(Feed(record), FeedResult::kUnreachable);
+  EXPECT_EQ(why_, "its buffer is full");
+  worker_.send_result = absl::AbortedError("it is dead");
+  EXPECT_EQ(Feed(record), FeedResult::kUnreachable);
+  worker_.send_result = absl::ResourceExhaustedError("no memory");
+  EXPECT_EQ(Feed(record), FeedResult::kShortage) << "that is no full lane";
   EXPECT_EQ(link_.depth(), 0u);
   PublishLane(link_);
   EXPECT_FALSE(worker_.Claim().has_value());
+}
+
+TEST_F(LaneEndsTest, ATaskThatNoLaneCouldHoldIsToldFromAFullLane) {
+  const size_t most = worker_.lane().down().max_body_bytes() - LaneBytes(*options_, 0);
+  EXPECT_EQ(Feed(Record(1, Bytes(std::string(most + 1, 'x')))), FeedResult::kNever);
+  EXPECT_THAT(why_, HasSubstr("with its inline payload"));
+  EXPECT_EQ(Feed(Record(2, Bytes(std::string(most, 'x')))), FeedResult::kFed);
 }
 
 TEST_F(LaneEndsTest, AValueInALeasedSegmentIsTaken) {
@@ -199,13 +214,13 @@ TEST_F(LaneEndsTest, AResultFromAnEmptyLaneIsNonsense) {
 
 TEST_F(LaneEndsTest, AResultOfATaskThatIsNotItsTurnIsNonsense) {
   FeedClaimed(1);
-  ASSERT_TRUE(Feed(2).ok());
+  ASSERT_EQ(Feed(2), FeedResult::kFed);
   worker_.Write(shm::RecordKind::kFinished, FakeWorker::Success(2));
   EXPECT_THAT(Nonsense(), HasSubstr("while it has to run task 1"));
 }
 
 TEST_F(LaneEndsTest, AResultOfAnUnclaimedTaskIsNonsense) {
-  ASSERT_TRUE(Feed(1).ok());
+  ASSERT_EQ(Feed(1), FeedResult::kFed);
   PublishLane(link_);
   worker_.Write(shm::RecordKind::kFinished, FakeWorker::Success(1));
   EXPECT_THAT(Nonsense(), HasSubstr("which it has not claimed"));
