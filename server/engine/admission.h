@@ -28,7 +28,8 @@ class Admission {
   // record's). Refusals leave no trace; see errors.h for the reasons.
   absl::StatusOr<Accepted> Submit(uint32_t uid, scheduler::ClientKey client, Session* session,
                                   TaskSubmission task, bool encoded = false);
-  // What was looked at may be different now. Call between batches.
+  // What was looked at may be different now: a pool or predecessor may have gone. Call before each
+  // batch.
   void ForgetOptions() { checked_.reset(); }
 
  private:

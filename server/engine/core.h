@@ -23,6 +23,8 @@
 
 namespace prefork::engine {
 
+class PoolTable;
+
 // What the parts of the engine share: the tables, the scheduler and the time. Belongs to the
 // engine's thread.
 struct Core {
@@ -71,6 +73,7 @@ struct Core {
   ClientKeys clients;
   Waiters waiters;
   Sessions sessions;
+  const PoolTable* pools = nullptr;     // not owned; null in tests of single parts
   std::vector<std::string> pool_names;  // by key, of all pools there ever were
   size_t unfinished = 0;                // tasks
   bool draining = false;

@@ -66,7 +66,9 @@ EngineImpl::EngineImpl(const EngineOptions& options, os::Clock* clock, PoolFacto
                     [this](const pool::PoolSpec& spec, pool::PoolObserver* observer) {
                       return MakePool(spec, observer);
                     }),
-      admission_(&core_, &pools_, &life_) {}
+      admission_(&core_, &pools_, &life_) {
+  core_.pools = &pools_;
+}
 
 EngineImpl::~EngineImpl() { Stop(); }
 
@@ -134,7 +136,6 @@ absl::StatusOr<Bytes> EngineImpl::Pack(std::string bytes, uint32_t owner_uid) {
 
 bool EngineImpl::RunPass() {
   core_.ReadClock();
-  admission_.ForgetOptions();
   bool progress = workers_.DrainActive();
   if (core_.scheduler.NextDeadlineNs() <= core_.now_ns) {
     core_.scheduler.AdvanceTo(core_.now_ns);

@@ -107,6 +107,7 @@ class EngineImpl final : public Engine {
   void ForEachMatch(const Caller& caller, const TaskFilter& filter, TaskId cursor, bool backwards,
                     const std::function<bool(TaskSlot, const TaskRecord&)>& visit) const;
   absl::Status CheckPrivileged(const Caller& caller, const std::string& what) const;
+  absl::Status CheckWatchedPools(const WatchOptions& options) const;
   void Adopt(Session& session, TaskSlot slot, uint64_t tag);
   void SubmitOne(Session& session, TaskSubmission task);
 
@@ -124,7 +125,6 @@ class EngineImpl final : public Engine {
 
   os::EventLoop::TimerId timer_ = 0;
   int64_t timer_ns_ = INT64_MAX;
-  bool in_pass_ = false;
 
   DrainPhase drain_phase_ = DrainPhase::kNone;
   int64_t drain_deadline_ns_ = INT64_MAX;

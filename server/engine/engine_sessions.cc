@@ -1,9 +1,11 @@
 // The engine's methods about sessions and watches.
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "server/engine/engine_impl.h"
 #include "server/engine/errors.h"
+#include "server/engine/task_check.h"
 
 namespace prefork::engine {
 
@@ -88,6 +90,7 @@ void EngineImpl::SubmitOne(Session& session, TaskSubmission task) {
 void EngineImpl::SubmitBatch(SessionId id, std::vector<TaskSubmission> tasks) {
   Session* const session = core_.sessions.Find(id);
   if (session == nullptr) return;
+  admission_.ForgetOptions();
   for (TaskSubmission& task : tasks) SubmitOne(*session, std::move(task));
   session->UpdateReading();
   core_.sessions.MarkDirty(*session);
@@ -112,7 +115,22 @@ void EngineImpl::SinkWritable(SessionId id) {
   }
 }
 
+// One that waits for a pool that does not exist would wait in silence. A pool that is gone may still
+// have events to be read again.
+absl::Status EngineImpl::CheckWatchedPools(const WatchOptions& options) const {
+  std::vector<std::string> names = options.pool_names;
+  if (!options.task_filter.pool.empty()) names.push_back(options.task_filter.pool);
+  for (const std::string& name : names) {
+    const bool was_known =
+        options.after_sequence != 0 &&
+        std::find(core_.pool_names.begin(), core_.pool_names.end(), name) != core_.pool_names.end();
+    if (pools_.Find(name) == nullptr && !was_known) return NoSuchPool(name, pools_);
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<SessionId> EngineImpl::OpenWatch(const WatchOptions& options, EventSink* sink) {
+  if (absl::Status status = CheckWatchedPools(options); !status.ok()) return status;
   if (options.after_sequence != 0) {
     if (absl::Status status = core_.log.CheckResume(options.after_sequence); !status.ok()) {
       return status;

@@ -38,6 +38,7 @@ absl::StatusOr<TaskSlot> EngineImpl::FindTask(const Caller& caller, TaskId id) c
 
 absl::StatusOr<std::pair<TaskId, bool>> EngineImpl::Submit(const Caller& caller,
                                                            TaskSubmission task) {
+  admission_.ForgetOptions();
   const absl::StatusOr<Admission::Accepted> accepted = admission_.Submit(
       caller.uid, core_.clients.ForCalls(caller.uid), /*session=*/nullptr, std::move(task));
   if (!accepted.ok()) return accepted.status();
@@ -127,6 +128,7 @@ absl::StatusOr<TaskId> EngineImpl::Retry(const Caller& caller, TaskId id) {
                   [this](TaskId before) { return core_.tasks.Find(before) == kNone; });
     again.options = std::move(options);
   }
+  admission_.ForgetOptions();
   const absl::StatusOr<Admission::Accepted> accepted =
       admission_.Submit(caller.uid, core_.clients.ForCalls(caller.uid), /*session=*/nullptr,
                         std::move(again), /*encoded=*/true);

@@ -57,8 +57,11 @@ std::string CureOfDeath(const std::optional<int>& wait_status) {
   }
 }
 
+// "was killed by ...", "exited with ...": what follows the name of a process.
 std::string StatusWords(const std::optional<int>& wait_status) {
-  return wait_status ? os::DescribeWaitStatus(*wait_status) : "is gone";
+  if (!wait_status) return "is gone";
+  return absl::StrCat(WIFSIGNALED(*wait_status) ? "was " : "",
+                      os::DescribeWaitStatus(*wait_status));
 }
 
 std::string HowItWasStopped(const TaskRecord& task, const ExitReport& report) {
@@ -71,17 +74,15 @@ std::string HowItWasStopped(const TaskRecord& task, const ExitReport& report) {
 std::string TaskErrorSentence(const TaskRecord& task, const ExitReport& report) {
   if (report.wait_status) {
     return absl::StrCat(task.options->command ? "the command " : "the dedicated process ",
-                        os::DescribeWaitStatus(*report.wait_status));
+                        StatusWords(report.wait_status));
   }
   if (task.options->command) return "the command could not be run";
   return absl::StrCat("the function \"", task.options->function, "\" reported an error");
 }
 
 std::string DeathSentence(const TaskRecord& task, const ExitReport& report, std::string_view hint) {
-  std::string words = StatusWords(report.wait_status);
-  if (report.wait_status && WIFSIGNALED(*report.wait_status)) words = absl::StrCat("was ", words);
   return absl::StrCat(
-      WorkerOf(task, report.pid), " ", words, " while it ran the task",
+      WorkerOf(task, report.pid), " ", StatusWords(report.wait_status), " while it ran the task",
       hint.empty() ? CureOfDeath(report.wait_status) : absl::StrCat("; ", text::ToAbsl(hint)));
 }
 
@@ -206,11 +207,10 @@ ExitReport ReportWorkerExit(std::string_view pool, const pool::Worker& worker,
     default:
       report.cause = EndCause::kNone;
   }
-  std::string words = StatusWords(exit.wait_status);
-  if (exit.wait_status && WIFSIGNALED(*exit.wait_status)) words = absl::StrCat("was ", words);
   report.detail = absl::StrCat(
-      WorkerName(pool, report.worker_index, report.worker_generation, report.pid), " ", words,
-      task != 0 ? absl::StrCat(" while it ran task ", task) : "", Because(exit.detail));
+      WorkerName(pool, report.worker_index, report.worker_generation, report.pid), " ",
+      StatusWords(exit.wait_status), task != 0 ? absl::StrCat(" while it ran task ", task) : "",
+      Because(exit.detail));
   return report;
 }
 

@@ -22,9 +22,11 @@ struct PoolEffect {
   enum class Kind : uint8_t { kScaled, kPaused, kDrained, kReloaded, kDeleted };
   Kind kind;
   std::function<void(absl::StatusOr<PoolInfo>)> done;
-  // kReloaded: the workers that have to be gone, and what was wrong before.
+  // kReloaded: the workers that have to be gone, what was wrong before, and how often zygotes had
+  // failed.
   absl::flat_hash_set<scheduler::WorkerKey> old_workers;
   std::string old_reason;
+  uint64_t old_failures = 0;
 };
 
 // One pool: its processes and what the engine keeps about it.

@@ -117,6 +117,7 @@ void PoolManager::AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done) {
       if (!worker->dedicated()) effect.old_workers.insert(worker->tag());
     }
     effect.old_reason = pool.pool->degraded_reason();
+    effect.old_failures = pool.pool->failed_starts();
   }
   pool.effects.push_back(std::move(effect));
   pool.dirty = true;
@@ -296,7 +297,10 @@ bool PoolManager::IsReal(const PoolEntry& pool, const PoolEffect& effect,
       return pool.unfinished == 0;
     case PoolEffect::Kind::kReloaded: {
       const std::string why = pool.pool->degraded_reason();
-      if (!why.empty() && why != effect.old_reason) {
+      // The same module may fail with the same words as before.
+      const bool failed = pool.pool->failed_starts() != effect.old_failures ||
+                          (!why.empty() && why != effect.old_reason);
+      if (failed) {
         *failure = MakeError(absl::StatusCode::kUnavailable, reason::kInvalidPool,
                              absl::StrCat("pool \"", pool.name, "\" could not be reloaded: ", why),
                              pool.name);

@@ -41,7 +41,6 @@ class Sessions {
   // Someone wants to know when workers become busy or idle.
   bool watching_workers() const { return watching_workers_ > 0; }
   size_t session_count() const { return index_of_.size(); }
-  size_t watch_count() const { return watches_.size(); }
 
  private:
   // A copy: sinks may call back in and close sessions and watches.

@@ -9,6 +9,7 @@
 #include "common/text/nearest.h"
 #include "common/text/views.h"
 #include "server/engine/errors.h"
+#include "server/pool/runtime_command.h"
 
 namespace prefork::engine {
 namespace {
@@ -63,18 +64,6 @@ absl::Status CheckTimes(const TaskOptions& options) {
   return absl::OkStatus();
 }
 
-std::string_view RuntimeName(pool::Runtime runtime) {
-  switch (runtime) {
-    case pool::Runtime::kCommand:
-      return "command";
-    case pool::Runtime::kNative:
-      return "native";
-    case pool::Runtime::kPython:
-      return "python";
-  }
-  return "unknown";
-}
-
 // "; pools that do: a, b" or how to make one.
 std::string OtherPools(const PoolTable& pools, bool commands) {
   std::string names;
@@ -91,11 +80,12 @@ std::string OtherPools(const PoolTable& pools, bool commands) {
 
 absl::Status WrongRuntime(const PoolEntry& pool, std::string_view task, const PoolTable& pools,
                           bool wants_commands) {
-  return MakeError(absl::StatusCode::kInvalidArgument, reason::kWrongRuntime,
-                   absl::StrCat("pool \"", pool.name, "\" has the runtime ",
-                                std::string(RuntimeName(pool.spec().runtime)), " and does not run ",
-                                std::string(task), OtherPools(pools, wants_commands)),
-                   pool.name);
+  return MakeError(
+      absl::StatusCode::kInvalidArgument, reason::kWrongRuntime,
+      absl::StrCat("pool \"", pool.name, "\" has the runtime ",
+                   std::string(pool::RuntimeName(pool.spec().runtime)), " and does not run ",
+                   std::string(task), OtherPools(pools, wants_commands)),
+      pool.name);
 }
 
 absl::Status CheckFunction(const TaskOptions& options, const PoolEntry& pool) {

@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "server/engine/command_payload.h"
 #include "server/engine/exit_reporter.h"
+#include "server/engine/pool_entry.h"
 
 namespace prefork::engine {
 namespace {
@@ -20,6 +21,11 @@ std::string LocalTime(absl::Time time) {
 std::string WaitingFor(const Core& core, TaskSlot slot, const TaskRecord& record) {
   if (record.state != TaskState::kQueued) return {};
   if (core.scheduler.state(slot) != TaskState::kWaiting) {
+    const PoolEntry* const pool = core.pools == nullptr ? nullptr : core.pools->At(record.pool);
+    if (pool != nullptr && pool->paused) return "pool paused; resume it to let its tasks run";
+    if (pool != nullptr && pool->pool->degraded()) {
+      return absl::StrCat("a worker; pool degraded: ", pool->pool->degraded_reason());
+    }
     const scheduler::SchedulerCounts counts = core.scheduler.counts(record.pool);
     if (counts.workers == 0) return "its pool has no worker yet";
     return absl::StrCat("a free worker; ", counts.queued, " tasks are queued in its pool");

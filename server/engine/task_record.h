@@ -68,9 +68,8 @@ struct TaskRecord {
   scheduler::TaskState state = scheduler::TaskState::kQueued;
   scheduler::EndCause cause = scheduler::EndCause::kNone;
   bool has_waiters : 1 = false;
-  bool kept_by_ttl : 1 = false;     // in FinishedTasks
-  bool own_ttl : 1 = false;         // there, with a time of its own
-  bool stop_requested : 1 = false;  // someone here asked its process to end
+  bool kept_by_ttl : 1 = false;  // in FinishedTasks
+  bool own_ttl : 1 = false;      // there, with a time of its own
 
   TaskDetail& EnsureDetail() {
     if (!detail) detail = std::make_unique<TaskDetail>();

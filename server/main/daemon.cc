@@ -253,8 +253,9 @@ void Daemon::ScheduleIdleCheck() {
 
 void Daemon::OnIdleSample(const IdleWatch::Sample& sample) {
   if (phase_ >= Phase::kDraining) return;
-  if (idle_watch_->Expired(sample, loop_->clock()->Wall())) {
-    Drain(absl::ZeroDuration(),
+  if (idle_watch_->Expired(sample, loop_->clock()->MonotonicNs())) {
+    // A task may have come since the sample was taken: it may finish.
+    Drain(config_.daemon.drain_timeout,
           absl::StrCat("idle for ", absl::FormatDuration(config_.daemon.idle_timeout)));
   } else {
     ScheduleIdleCheck();

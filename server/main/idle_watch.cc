@@ -2,17 +2,17 @@
 
 namespace prefork::main {
 
-bool IdleWatch::Expired(const Sample& sample, absl::Time now) {
-  const bool active = sample.sessions != 0 || sample.unfinished_tasks != 0 ||
-                      sample.last_event != last_.last_event ||
-                      sample.connections != last_.connections;
+bool IdleWatch::Expired(const Sample& sample, int64_t now_ns) {
+  const bool busy = sample.sessions != 0 || sample.unfinished_tasks != 0;
+  const bool changed =
+      sample.last_event != last_.last_event || sample.connections != last_.connections;
   last_ = sample;
-  if (active) {
-    idle_since_.reset();
+  if (busy) {
+    idle_since_ns_.reset();
     return false;
   }
-  if (!idle_since_.has_value()) idle_since_ = now;
-  return now - *idle_since_ >= timeout_;
+  if (changed || !idle_since_ns_.has_value()) idle_since_ns_ = now_ns;
+  return absl::Nanoseconds(now_ns - *idle_since_ns_) >= timeout_;
 }
 
 }  // namespace prefork::main

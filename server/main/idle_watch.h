@@ -9,7 +9,7 @@
 namespace prefork::main {
 
 // Decides when a daemon that is to end by itself has been idle for long enough, from samples of what
-// it does. The daemon samples a few times per timeout, so that nothing else has to be watched.
+// it does. The daemon samples once per timeout, so it ends after one to two timeouts of idleness.
 class IdleWatch {
  public:
   explicit IdleWatch(absl::Duration timeout) : timeout_(timeout) {}
@@ -21,16 +21,16 @@ class IdleWatch {
     uint64_t last_event = 0;
     uint64_t connections = 0;
   };
-  // True: nothing has happened for the whole timeout.
-  bool Expired(const Sample& sample, absl::Time now);
+  // True: nothing has happened for the whole timeout. `now_ns` is monotonic.
+  bool Expired(const Sample& sample, int64_t now_ns);
 
   // Between two samples.
-  absl::Duration period() const { return timeout_ / 4; }
+  absl::Duration period() const { return timeout_; }
 
  private:
   const absl::Duration timeout_;
   Sample last_;
-  std::optional<absl::Time> idle_since_;
+  std::optional<int64_t> idle_since_ns_;
 };
 
 }  // namespace prefork::main

@@ -39,6 +39,7 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   void Shutdown(absl::Duration grace, std::function<void()> done) override;
   bool degraded() const override;
   std::string degraded_reason() const override;
+  uint64_t failed_starts() const override { return zygotes_.failed_starts(); }
   int32_t zygote_pid() const override;
   uint32_t starting() const override;
   uint64_t unexpected_exits() const override { return unexpected_exits_; }

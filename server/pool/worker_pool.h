@@ -67,6 +67,7 @@ class WorkerPool {
   // Why, and what cures it. Also says why a reload failed while the pool goes on with its old
   // zygote; empty when all is well.
   virtual std::string degraded_reason() const = 0;
+  virtual uint64_t failed_starts() const = 0;     // of zygotes; a failed reload counts
   virtual int32_t zygote_pid() const = 0;         // 0: not running
   virtual uint32_t starting() const = 0;          // workers of slots that are not ready yet
   virtual uint64_t unexpected_exits() const = 0;  // nobody asked for

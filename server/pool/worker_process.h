@@ -91,7 +91,6 @@ class WorkerProcess final : public Worker {
   void Retire(ExitReason reason, absl::Duration patience);
 
   WorkerState state() const { return state_; }
-  bool adopted() const { return adopted_; }
   // What it was killed or asked to end for; kNone: it ended, if it did, by itself.
   ExitReason asked() const {
     return kill_reason_ != ExitReason::kNone ? kill_reason_ : retire_reason_;

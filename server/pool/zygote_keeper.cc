@@ -81,6 +81,7 @@ void ZygoteKeeper::StartWhenAllowed() {
 void ZygoteKeeper::StartNow() {
   if (stopped_) return;
   if (!options_.ok()) {  // no retry would change it
+    ++failed_starts_;
     failure_ = std::string(options_.status().message());
     return host_->OnZygotesChanged();
   }
@@ -96,6 +97,7 @@ void ZygoteKeeper::StartNow() {
 
 void ZygoteKeeper::StartFailed(const std::string& why) {
   if (stopped_) return;
+  ++failed_starts_;
   if (current_ != nullptr) {
     failure_ = absl::StrCat(Explain("reload failed: the new zygote could not be started", why),
                             " The pool goes on with its old zygote until the next reload.");

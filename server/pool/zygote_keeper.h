@@ -52,6 +52,8 @@ class ZygoteKeeper : private ZygoteObserver {
 
   // There is no zygote because it can't be started.
   bool failing() const { return current_ == nullptr && !failure_.empty(); }
+  // How many starts have failed, reloads among them.
+  uint64_t failed_starts() const { return failed_starts_; }
   // Why the last start failed, and the cure; empty after a success.
   const std::string& failure() const { return failure_; }
 
@@ -83,6 +85,7 @@ class ZygoteKeeper : private ZygoteObserver {
   bool current_was_useful_ = false;
   bool stopped_ = false;
   std::string failure_;
+  uint64_t failed_starts_ = 0;
   Deadline restart_;
 };
 

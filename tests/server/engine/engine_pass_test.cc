@@ -400,6 +400,66 @@ TEST_F(EnginePassTest, WhatAPoolSaysIsLoggedWithItsLevelAndCannotForgeAnother) {
   EXPECT_EQ(std::string(line, bytes), "<4>zygote 7: \\x0a<0>\\x1b[2Jfire\n");
 }
 
+TEST_F(EnginePassTest, AQueuedTaskSaysThatItsPoolIsPausedOrWhyItIsDegraded) {
+  const TaskId id = Submit();
+  EXPECT_EQ(Info(id).waiting_for, "its pool has no worker yet");
+  native().reason = "module not found";
+  EXPECT_EQ(Info(id).waiting_for, "a worker; pool degraded: module not found");
+  engine_->PausePool(kRoot, "native", true, [](const absl::StatusOr<PoolInfo>&) {});
+  EXPECT_THAT(Info(id).waiting_for, HasSubstr("pool paused"));
+}
+
+TEST_F(EnginePassTest, AReloadThatFailsTwiceWithTheSameWordsIsAnsweredTwice) {
+  native().AddWorker();
+  std::vector<absl::Status> answers;
+  for (size_t reload = 1; reload <= 2; ++reload) {
+    engine_->ReloadPool(kRoot, "native", [&](const absl::StatusOr<PoolInfo>& pool) {
+      answers.push_back(pool.status());
+    });
+    Pass();
+    EXPECT_THAT(answers, SizeIs(reload - 1));
+    native().reload_reason = "module not found";
+    ++native().failures;
+    native().observer().OnPoolChanged();
+    Pass();
+    ASSERT_THAT(answers, SizeIs(reload));
+    EXPECT_THAT(std::string(answers.back().message()), HasSubstr("module not found"));
+  }
+}
+
+TEST_F(EnginePassTest, AWatchOfAPoolThatDoesNotExistIsRefused) {
+  RecordingSink sink;
+  WatchOptions options;
+  options.caller = kRoot;
+  options.pools = true;
+  options.pool_names = {"native", "nativ"};
+  EXPECT_EQ(engine_->OpenWatch(options, &sink).status().code(), absl::StatusCode::kNotFound);
+  options.pool_names = {};
+  options.task_filter.pool = "nativ";
+  EXPECT_EQ(engine_->OpenWatch(options, &sink).status().code(), absl::StatusCode::kNotFound);
+  options.task_filter.pool = "native";
+  EXPECT_TRUE(engine_->OpenWatch(options, &sink).ok());
+}
+
+TEST_F(EnginePassTest, APredecessorForgottenBetweenTwoBatchesOfAPassIsNotFollowed) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId first = Submit();
+  Claim(worker);
+  worker.Finish(first);
+  Pass();
+  TaskOptions after;
+  after.pool = "native";
+  after.function = "f";
+  after.after = {first};
+  TaskSubmission task;
+  task.options = std::make_shared<const TaskOptions>(after);
+  ASSERT_TRUE(engine_->Submit(kRoot, task).ok());
+  TaskFilter filter;
+  filter.ids = {first};
+  ASSERT_TRUE(engine_->Delete(kRoot, filter).ok());
+  EXPECT_EQ(engine_->Submit(kRoot, task).status().code(), absl::StatusCode::kNotFound);
+}
+
 TEST_F(EnginePassTest, APoolSaysWhyItIsDegraded) {
   std::vector<PoolInfo> heard;
   engine_->SetReadinessListener([&](const std::vector<PoolInfo>& pools) { heard = pools; });

@@ -94,7 +94,7 @@ TEST_F(ExitReporterTest, TellsWhetherAStoppedTaskHadRun) {
   report_.wait_status = SIGTERM;
   EXPECT_THAT(Complete(EndCause::kTimeout).detail,
               AllOf(HasSubstr("longer than its timeout of 2s"),
-                    HasSubstr("its process killed by signal 15 (SIGTERM)")));
+                    HasSubstr("its process was killed by signal 15 (SIGTERM)")));
 }
 
 TEST_F(ExitReporterTest, NamesTheBoundThatWasExceededInTheQueue) {

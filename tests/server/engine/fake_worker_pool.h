@@ -29,7 +29,8 @@ class FakeWorkerPool : public pool::WorkerPool {
   void TasksDone(pool::Worker&, uint64_t count) override { tasks_done += count; }
   void Shutdown(absl::Duration, std::function<void()> done) override { shutdown = std::move(done); }
   bool degraded() const override { return !reason.empty(); }
-  std::string degraded_reason() const override { return reason; }
+  std::string degraded_reason() const override { return reason.empty() ? reload_reason : reason; }
+  uint64_t failed_starts() const override { return failures; }
   int32_t zygote_pid() const override { return 1; }
   uint32_t starting() const override { return 0; }
   uint64_t unexpected_exits() const override { return 0; }
@@ -58,7 +59,9 @@ class FakeWorkerPool : public pool::WorkerPool {
   std::vector<uint32_t> retired;  // indices
   uint64_t tasks_done = 0;
   std::function<void()> shutdown;
-  std::string reason;
+  std::string reason;         // degraded when there is one
+  std::string reload_reason;  // said beside a pool that goes on
+  uint64_t failures = 0;      // of starting zygotes
 
  private:
   pool::PoolSpec spec_;
