@@ -50,10 +50,9 @@ void StreamCall::Write(std::vector<grpc::ByteBuffer> messages) {
 }
 
 void StreamCall::WriteNext() {
-  grpc::WriteOptions options;
-  // Lets HTTP/2 gather what belongs together.
-  if (next_ + 1 < messages_.size()) options.set_buffer_hint();
-  StartWrite(&messages_[next_++], options);
+  // Never with a buffer hint: the first write carries the initial metadata, and gRPC would hold both
+  // back until the next write, which waits for the completion of this one.
+  StartWrite(&messages_[next_++]);
 }
 
 void StreamCall::OnWriteDone(bool ok) {
