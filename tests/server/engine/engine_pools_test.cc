@@ -19,7 +19,6 @@ namespace {
 using scheduler::EndCause;
 using scheduler::TaskState;
 using ::testing::Contains;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -119,6 +118,7 @@ TEST_F(EnginePoolsTest, AReloadReplacesEveryWorkerAndLosesNoTask) {
   StartEngine({NativePool(2)});
   const std::string pid(RunTask(Function("worker_pid")).value.view());
   std::vector<TaskId> tasks;
+  tasks.reserve(50);
   for (int i = 0; i < 50; ++i) tasks.push_back(SubmitTask(Function("spin_us", "1000")));
   const auto pool = Order([&](auto done) { engine_->ReloadPool(kRoot, "native", done); });
   ASSERT_TRUE(pool.ok()) << pool.status();
@@ -227,6 +227,7 @@ TEST_F(EnginePoolsTest, FinishedTasksAreForgottenByCountAndDeletedByHand) {
   options.max_finished_tasks = 3;
   StartEngine(options);
   std::vector<TaskId> ids;
+  ids.reserve(6);
   for (int i = 0; i < 6; ++i) ids.push_back(RunTask(Function("echo", absl::StrCat(i))).id);
   ASSERT_TRUE(WaitUntil([&] { return engine_->Status().tasks_known == 3; }));
   const absl::Status gone = Ask([&] { return engine_->Get(kRoot, ids[0]); }).status();

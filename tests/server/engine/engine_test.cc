@@ -93,6 +93,7 @@ TEST_F(EngineTest, ACrashCostsTheRunningTaskOnly) {
   StartEngine({NativePool(1)});
   const TaskId crashing = SubmitTask(Function("segfault"));
   std::vector<TaskId> behind;
+  behind.reserve(50);
   for (int i = 0; i < 50; ++i) behind.push_back(SubmitTask(Function("echo", absl::StrCat(i))));
   const TaskInfo crashed = WaitFor(crashing);
   EXPECT_EQ(crashed.state, TaskState::kCrashed);
@@ -304,8 +305,8 @@ TEST_F(EngineTest, OtherUsersTasksAreUnknownToACaller) {
   TaskId next = 0;
   EXPECT_THAT(Ask([&] { return engine_->List(bob, {}, 0, false, 10, &next); }), IsEmpty());
   EXPECT_THAT(Ask([&] { return engine_->List(alice, {}, 0, false, 10, &next); }), SizeIs(1));
-  const auto scaled =
-      Order([&](Engine::PoolDone done) { engine_->ScalePool(alice, "native", 2, done); });
+  const auto scaled = Order(
+      [&](Engine::PoolDone done) { engine_->ScalePool(alice, "native", 2, std::move(done)); });
   EXPECT_EQ(scaled.status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_TRUE(Ask([&] { return engine_->Cancel(alice, id, true); }).ok());
 }

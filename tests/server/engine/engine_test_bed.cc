@@ -68,7 +68,7 @@ void EngineTestBed::AskVoid(std::function<void()> work) {
   asked.WaitForNotification();
 }
 
-::testing::AssertionResult EngineTestBed::WaitUntil(std::function<bool()> condition,
+::testing::AssertionResult EngineTestBed::WaitUntil(const std::function<bool()>& condition,
                                                     absl::Duration patience) {
   const absl::Time deadline = absl::Now() + patience;
   // The engine tells every change of a task, worker or pool in its log; a watch is asked after each.

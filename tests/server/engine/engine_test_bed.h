@@ -45,7 +45,7 @@ class EngineTestBed : public ::testing::Test {
     }
   }
   // Asks `condition` on the engine's thread after every change until it holds.
-  ::testing::AssertionResult WaitUntil(std::function<bool()> condition,
+  ::testing::AssertionResult WaitUntil(const std::function<bool()>& condition,
                                        absl::Duration patience = kPatience);
 
   static TaskSubmission Function(const std::string& function, const std::string& payload = "",

@@ -92,7 +92,8 @@ TEST(BytesTest, ASegmentIsViewedUpToItsSizeAndSharedByCopies) {
   ASSERT_TRUE(segment.ok());
   (*segment)->bytes()[2] = std::byte{'z'};
   const Bytes bytes(*segment, 3);
-  const Bytes copy = bytes;
+  Bytes copy;
+  copy = bytes;
   EXPECT_EQ(copy.size(), 3u);
   EXPECT_EQ(copy.view()[2], 'z');
   EXPECT_EQ(copy.segment(), *segment);

@@ -100,6 +100,7 @@ TEST(TaskTableTest, BehavesLikeAnOrderedMap) {
   ASSERT_EQ(table.size(), model.size());
   for (const auto& [id, slot] : model) EXPECT_EQ(table.Find(id), slot);
   std::vector<TaskId> ids;
+  ids.reserve(model.size());
   for (const auto& [id, slot] : model) ids.push_back(id);
   EXPECT_EQ(WalkAll(table, 0, false), ids);
   std::reverse(ids.begin(), ids.end());
