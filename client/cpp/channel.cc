@@ -18,12 +18,14 @@ namespace {
 // gRPC's own default doubles its pauses up to two minutes, which is meant for networks.
 constexpr int kFirstRedialMillis = 20;
 constexpr int kLongestRedialMillis = 1000;
+// gRPC bounds one attempt by what it calls the least backoff; a daemon on a busy machine may take a while to answer.
+constexpr int kAttemptMillis = 5000;
 constexpr int kMaxMessageBytes = 64 << 20;
 
 Connection MakeConnection(const std::string& socket_path) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstRedialMillis);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstRedialMillis);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kAttemptMillis);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestRedialMillis);
   // Two clients of one program are two connections: each has its own flow control.
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
