@@ -12,6 +12,10 @@
 // root is dead: the kernel does not give it out again while either has a member. If it names
 // another process now, nothing of root is left.
 //
+// The scan costs as much as the host has processes, so SignalTree makes it only for a dead root. A
+// living root that is a subreaper, as workers are, keeps its whole tree linked below it; of another
+// one, what was double-forked is a child of the subreaper above, who has to look after it.
+//
 // KillTree repeats find, kill, wait until it finds nothing. It finds the descendants before it
 // kills a parent, because the links are gone with the parent. It waits on the pidfds and never
 // polls by time.
@@ -127,6 +131,12 @@ Snapshot Descendants(const Pidfd& root, Search search) {
   return walk.TakeLiving();
 }
 
+// While root lives links and groups reach its tree at the price of that tree, not of the host. Only
+// what a dead root left behind takes the scan.
+Search Reachable(const Pidfd& root) {
+  return root.HasExited() ? Search::kParentLinksAndSession : Search::kParentLinks;
+}
+
 // A handle on the very process that `stats` was read from, or nothing if it is gone.
 absl::StatusOr<Pidfd> OpenSame(pid_t pid, const ProcessStats& stats) {
   absl::StatusOr<Pidfd> process = Pidfd::Open(pid);
@@ -216,14 +226,22 @@ std::vector<pid_t> ListDescendants(const Pidfd& root) {
 }
 
 absl::Status SignalTree(const Pidfd& root, int signal) {
-  return SignalAll(root, Descendants(root, Search::kParentLinksAndSession), signal);
+  return SignalAll(root, Descendants(root, Reachable(root)), signal);
+}
+
+absl::Status SignalDescendants(const Pidfd& root, int signal) {
+  absl::Status first_error;
+  for (const auto& [pid, stats] : Descendants(root, Reachable(root))) {
+    const absl::StatusOr<Pidfd> process = OpenSame(pid, stats);
+    const absl::Status status = process.ok() ? process->SendSignal(signal) : process.status();
+    if (!absl::IsNotFound(status)) first_error.Update(status);
+  }
+  return first_error;
 }
 
 absl::Status KillTree(const Pidfd& root, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
-  // While root lives, links and groups reach nearly everything, and at once; the scan then finds
-  // what they missed.
-  Search search = root.HasExited() ? Search::kParentLinksAndSession : Search::kParentLinks;
+  Search search = Reachable(root);  // the scan comes afterwards and finds what links missed
   for (;;) {
     const Snapshot tree = Descendants(root, search);
     if (tree.empty() && root.HasExited() && search == Search::kParentLinksAndSession)

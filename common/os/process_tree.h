@@ -22,9 +22,13 @@ std::vector<pid_t> ListChildren(pid_t pid);
 std::vector<pid_t> ListDescendants(const Pidfd& root);
 
 // Signals `root`, the process groups its tree leads and every descendant, also those that called
-// setsid, each once. `root` may have ended. Does not wait. PERMISSION_DENIED names the first
-// process that could not be signalled.
+// setsid, each once. `root` may have ended. Does not wait. While `root` lives, double-forked
+// processes are reached only if it is a subreaper, or through a group that the tree leads.
+// PERMISSION_DENIED names the first process that could not be signalled.
 absl::Status SignalTree(const Pidfd& root, int signal);
+
+// The same for the descendants only, each by itself, not through groups.
+absl::Status SignalDescendants(const Pidfd& root, int signal);
 
 // SIGKILLs the tree of `root` and `root` itself until nothing of it is left but zombies, waiting on
 // pidfds at most `timeout`. DEADLINE_EXCEEDED names survivors (processes in uninterruptible sleep).

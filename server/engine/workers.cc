@@ -54,6 +54,11 @@ EndCause CauseOf(const pool::WorkerExit& exit, bool dedicated) {
   return EndCause::kWorkerDied;
 }
 
+// Is this the answer of a worker that needs nothing any more?
+bool IsEnding(const absl::Status& status) {
+  return absl::IsFailedPrecondition(status) || absl::IsAborted(status);
+}
+
 }  // namespace
 
 WorkerLink* Workers::Find(scheduler::WorkerKey key) {
@@ -306,14 +311,14 @@ void Workers::OnSegmentRequest(pool::Worker& worker, uint64_t size_bytes) {
     if (absl::IsResourceExhausted(segment.status()) && life_->EvictSegments(size_bytes)) {
       segment = core_->segments->Lease(size_bytes, uid);
     }
-    if (segment.ok()) {
-      // A worker that is ending does not need it any more.
-      (void)worker.GrantSegment(*segment);
-      return;
-    }
-    why = segment.status();
+    why = segment.ok() ? worker.GrantSegment(*segment) : segment.status();
+    if (why.ok() || IsEnding(why)) return;
   }
-  (void)worker.DenySegment(size_bytes, std::string(why.message()));
+  const absl::Status denied = worker.DenySegment(size_bytes, why.message());
+  if (denied.ok() || IsEnding(denied)) return;
+  // It waits for an answer that it would never get.
+  worker.Kill(pool::ExitReason::kTaskStopped,
+              absl::StrCat("its request for a segment could not be answered: ", denied.message()));
 }
 
 // The one task that the worker has claimed and not finished.
@@ -329,7 +334,7 @@ TaskSlot Workers::RunningTask(const WorkerLink& link) const {
 
 void Workers::OnExited(PoolEntry& pool, pool::Worker& worker, const pool::WorkerExit& exit) {
   WorkerLink& link = *Find(worker.tag());
-  Drain(link);
+  Drain(link);  // all of it: nobody writes any more
   const TaskSlot running = link.ready ? RunningTask(link) : kNone;
   if (running != kNone) {
     life_->NoteWorkerExit(running, exit);

@@ -29,10 +29,11 @@ class Worker {
 
   // Hands a segment over ahead of a task that names it. The worker holds a lease until
   // ReleaseSegment or its death. UNAVAILABLE: it does not read its control socket;
-  // FAILED_PRECONDITION: it is ending.
+  // FAILED_PRECONDITION or ABORTED: it is ending; RESOURCE_EXHAUSTED: no memory or too many
+  // descriptors on their way, which is not its fault.
   virtual absl::Status SendSegment(const shm::SegmentRef& segment) = 0;
   // The two answers to OnSegmentRequest, which is asked one at a time. The lease and the failures
-  // are as above.
+  // are as above, but an answer that finds the control socket full is kept and goes out later.
   virtual absl::Status GrantSegment(const shm::SegmentRef& segment) = 0;
   virtual absl::Status DenySegment(uint64_t size_bytes, std::string_view why) = 0;
   // The lease of `segment_id`, or null when the worker has none: a worker may only name segments it

@@ -147,7 +147,10 @@ void WorkerProcess::OnForkFailed() { Apply(WorkerEvent::kForkFailed); }
 absl::Status WorkerProcess::WatchProcess() {
   os::EventLoop* loop = environment_.loop;
   absl::Status status = loop->Watch(pidfd_.fd(), EPOLLIN, [this](uint32_t) { OnProcessEnded(); });
-  status.Update(loop->Watch(control_.fd(), EPOLLIN, [this](uint32_t) { OnControlReadable(); }));
+  status.Update(loop->Watch(control_.fd(), EPOLLIN, [this](uint32_t events) {
+    if ((events & EPOLLOUT) != 0) OnControlWritable();
+    if ((events & ~uint32_t{EPOLLOUT}) != 0 && control_.valid()) OnControlReadable();
+  }));
   return status;
 }
 
@@ -245,18 +248,32 @@ absl::Status WorkerProcess::SendSegment(const shm::SegmentRef& segment) {
   return Lend(segment, zygote::SegmentGrant{segment->id(), segment->capacity_bytes()});
 }
 
-absl::Status WorkerProcess::GrantSegment(const shm::SegmentRef& segment) {
-  absl::Status status =
-      Lend(segment, zygote::ValueSegment{segment->id(), segment->capacity_bytes()});
+absl::Status WorkerProcess::Answer(zygote::Message message, shm::SegmentRef segment) {
+  if (absl::Status status = CheckControl(); !status.ok()) return status;
+  absl::Status status = segment == nullptr ? control_.Send(message) : Lend(segment, message);
   if (status.ok()) segment_asked_ = false;
+  if (!absl::IsUnavailable(status)) return status;
+  status = environment_.loop->Modify(control_.fd(), EPOLLIN | EPOLLOUT);
+  if (status.ok()) late_answer_ = LateAnswer{std::move(message), std::move(segment)};
   return status;
 }
 
+void WorkerProcess::OnControlWritable() {
+  absl::Status status = environment_.loop->Modify(control_.fd(), EPOLLIN);
+  if (std::optional<LateAnswer> late = std::exchange(late_answer_, std::nullopt)) {
+    status.Update(Answer(std::move(late->message), std::move(late->segment)));
+  }
+  if (status.ok() || absl::IsAborted(status)) return;
+  Kill(ExitReason::kTaskStopped,
+       absl::StrCat("its request for a segment could not be answered: ", status.message()));
+}
+
+absl::Status WorkerProcess::GrantSegment(const shm::SegmentRef& segment) {
+  return Answer(zygote::ValueSegment{segment->id(), segment->capacity_bytes()}, segment);
+}
+
 absl::Status WorkerProcess::DenySegment(uint64_t size_bytes, std::string_view why) {
-  if (absl::Status status = CheckControl(); !status.ok()) return status;
-  absl::Status status = control_.Send(zygote::SegmentDenied{size_bytes, std::string(why)});
-  if (status.ok()) segment_asked_ = false;
-  return status;
+  return Answer(zygote::SegmentDenied{size_bytes, std::string(why)}, nullptr);
 }
 
 shm::SegmentRef WorkerProcess::FindSegment(uint64_t segment_id) const {
@@ -290,14 +307,7 @@ absl::Status WorkerProcess::SignalTree(int signal, bool include_worker) {
   if (!pidfd_.valid() || state_ == WorkerState::kDead || state_ == WorkerState::kExited) {
     return absl::OkStatus();
   }
-  if (include_worker) return os::SignalTree(pidfd_, signal);
-  absl::Status first_error;
-  for (const pid_t pid : os::ListDescendants(pidfd_)) {
-    const absl::StatusOr<os::Pidfd> process = os::Pidfd::Open(pid);
-    absl::Status status = process.ok() ? process->SendSignal(signal) : process.status();
-    if (!absl::IsNotFound(status)) first_error.Update(status);
-  }
-  return first_error;
+  return include_worker ? os::SignalTree(pidfd_, signal) : os::SignalDescendants(pidfd_, signal);
 }
 
 void WorkerProcess::ExpectEnd(ExitReason reason, std::string_view detail) {
@@ -404,6 +414,7 @@ void WorkerProcess::Settle() {
   exit.detail += survivors_;
   Apply(WorkerEvent::kSettled);
   leases_.clear();
+  late_answer_.reset();
   environment_.orphans->Disown(pid_);
   environment_.host->OnExited(*this, exit);
 }

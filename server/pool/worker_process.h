@@ -135,6 +135,9 @@ class WorkerProcess final : public Worker {
   void OnControlEnd();
   size_t ReadOutput(OutputPipe& pipe, int stream);
   absl::Status Lend(const shm::SegmentRef& segment, const zygote::Message& message);
+  // Answers a request for a segment, now or when the control socket has room.
+  absl::Status Answer(zygote::Message message, shm::SegmentRef segment);
+  void OnControlWritable();
   absl::Status CheckControl() const;
 
   void OnProcessEnded();
@@ -156,6 +159,11 @@ class WorkerProcess final : public Worker {
   Deadline deadline_;  // the one bound on what the state waits for
   absl::flat_hash_map<uint64_t, shm::SegmentRef> leases_;
   bool segment_asked_ = false;
+  struct LateAnswer {
+    zygote::Message message;
+    shm::SegmentRef segment;  // null: denied
+  };
+  std::optional<LateAnswer> late_answer_;  // the control socket was full
   TextTail stderr_tail_;
 
   bool was_ready_ = false;

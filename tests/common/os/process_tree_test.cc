@@ -117,6 +117,24 @@ TEST_F(ProcessTreeTest, KillFindsWhatADeadRootLeftInItsSession) {
   EXPECT_TRUE(AllDead());
 }
 
+// A scan of the whole host for each signal would be too dear.
+TEST_F(ProcessTreeTest, SignalsOfALivingRootFollowLinksAndGroups) {
+  Start("trap '' TERM; bash -c 'set -m; sleep 1000 & :'; sh -c 'sleep 1000 & wait' & wait", 3);
+  ASSERT_TRUE(WaitUntil([&] { return ListChildren(getpid()).size() == 2; }));
+  const std::vector<pid_t> ours = ListChildren(getpid());
+  const pid_t stray = ours[0] == root_.pid() ? ours[1] : ours[0];
+  const std::vector<pid_t> linked = ListChildren(ListChildren(root_.pid())[0]);
+  ASSERT_THAT(linked, SizeIs(1));
+  ASSERT_TRUE(SignalDescendants(root_, SIGKILL).ok());
+  EXPECT_TRUE(WaitUntil([&] { return !IsAlive(linked[0]); }));
+  EXPECT_TRUE(IsAlive(root_.pid()) || root_.HasExited());
+  ASSERT_TRUE(SignalTree(root_, SIGKILL).ok());
+  EXPECT_TRUE(WaitUntil([&] { return root_.HasExited(); }));
+  EXPECT_TRUE(IsAlive(stray)) << "a subreaper above looks after it";
+  ASSERT_TRUE(SignalTree(root_, SIGKILL).ok());
+  EXPECT_TRUE(WaitUntil([&] { return !IsAlive(stray); })) << "or the scan for a dead root";
+}
+
 TEST_F(ProcessTreeTest, KillStopsATreeThatKeepsForking) {
   Start("while :; do sleep 0.01 & sleep 1000 & done", 50);
   ASSERT_TRUE(KillTree(root_, kPatience).ok());

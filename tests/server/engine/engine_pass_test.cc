@@ -317,6 +317,23 @@ TEST_F(EnginePassTest, RoomForAValueIsGivenToARunningTaskOnly) {
   EXPECT_EQ(Info(id).value.size(), 100'000u);
 }
 
+TEST_F(EnginePassTest, ARequestForRoomIsAnsweredWhateverHappens) {
+  FakeWorker& worker = native().AddWorker();
+  Submit();
+  Claim(worker);
+  worker.send_result = absl::AbortedError("it is dead");
+  native().observer().OnSegmentRequest(worker, 100'000);
+  EXPECT_EQ(worker.denied, "") << "it needs no answer";
+  worker.send_result = absl::ResourceExhaustedError("too many descriptors");
+  native().observer().OnSegmentRequest(worker, 100'000);
+  EXPECT_EQ(worker.denied, "too many descriptors");
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone);
+  worker.deny_result = absl::ResourceExhaustedError("no memory for the message");
+  native().observer().OnSegmentRequest(worker, 100'000);
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kTaskStopped);
+  EXPECT_THAT(worker.kill_detail, HasSubstr("no memory for the message"));
+}
+
 TEST_F(EnginePassTest, OutputIsCreditedOnlyToTasksThatTheWorkerWasGiven) {
   FakeWorker& first = native().AddWorker();
   FakeWorker& second = native().AddWorker();

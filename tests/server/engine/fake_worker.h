@@ -53,7 +53,7 @@ class FakeWorker : public pool::Worker {
   }
   absl::Status DenySegment(uint64_t, std::string_view why) override {
     denied = std::string(why);
-    return absl::OkStatus();
+    return deny_result;
   }
   shm::SegmentRef FindSegment(uint64_t segment_id) const override {
     const auto it = segments.find(segment_id);
@@ -129,6 +129,7 @@ class FakeWorker : public pool::Worker {
   shm::LaneGuest& guest() { return *guest_; }
 
   absl::Status send_result;
+  absl::Status deny_result;
   std::map<uint64_t, shm::SegmentRef> segments;  // leased to it
   shm::SegmentRef granted;
   std::string denied;
