@@ -1,5 +1,6 @@
 #include "server/worker/command_runtime.h"
 
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -30,8 +31,15 @@ void Fail(TaskEnd& end, std::string error, int exit_code) {
 void CommandRuntime::Run(const TaskView& task, TaskContext& context, TaskEnd& end) {
   const absl::StatusOr<zygote::CommandBlock> command = zygote::DecodeCommand(task.payload);
   if (!command.ok()) return Fail(end, std::string(command.status().message()), 126);
+  if (context.Cancelled()) {
+    end.outcome = shm::TaskOutcome::kCancelled;
+    return;
+  }
   StartedCommand started = StartCommand(*command);
   if (!started.process.valid()) return Fail(end, std::move(started.error), started.exit_code);
+  // The daemon says so first and signals our descendants second: it may have come too early to find
+  // this one.
+  if (context.Cancelled()) started.process.SendSignal(SIGTERM).IgnoreError();
 
   context.WaitReadable(started.process.fd());
   const absl::StatusOr<std::optional<os::Pidfd::Exit>> exit = started.process.Reap(/*wait=*/true);

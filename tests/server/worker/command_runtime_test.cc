@@ -70,6 +70,32 @@ TEST_F(CommandRuntimeTest, ReportsTheSignal) {
   EXPECT_EQ(WTERMSIG(end.wait_status), SIGTERM);
 }
 
+TEST_F(CommandRuntimeTest, ATaskThatIsCancelledAlreadyIsNotStarted) {
+  context_.cancelled = true;
+  EXPECT_EQ(Run({"sh", "-c", "exit 7"}).outcome, shm::TaskOutcome::kCancelled);
+}
+
+// The daemon looked for processes to signal before there was one.
+TEST_F(CommandRuntimeTest, ATaskThatIsCancelledWhileItStartsGetsTheSignal) {
+  class CancelledAtTheSecondLook : public worker_testing::FakeTaskContext {
+   public:
+    bool Cancelled() const override { return looks_++ > 0; }
+
+   private:
+    mutable int looks_ = 0;
+  };
+  CancelledAtTheSecondLook context;
+  zygote::CommandBlock command;
+  command.argv = {"sleep", "1000"};
+  const std::string payload = zygote::EncodeCommand(command);
+  TaskView task;
+  task.payload = payload;
+  TaskEnd end;
+  runtime_.Run(task, context, end);
+  ASSERT_TRUE(WIFSIGNALED(end.wait_status));
+  EXPECT_EQ(WTERMSIG(end.wait_status), SIGTERM);
+}
+
 TEST_F(CommandRuntimeTest, AMissingProgramIs127) {
   const TaskEnd end = Run({"no-such-program-at-all"});
   EXPECT_EQ(end.outcome, shm::TaskOutcome::kFailed);
