@@ -19,8 +19,8 @@ namespace prefork::shm {
 struct LaneOptions {
   uint32_t worker_index = 0;
   uint32_t generation = 0;
-  size_t down_bytes = 128 << 10;  // power of two, at least 4096
-  size_t up_bytes = 128 << 10;    // power of two, at least 4096
+  size_t down_bytes = kRingBytes;  // power of two, at least 4096
+  size_t up_bytes = kRingBytes;    // power of two, at least 4096
 };
 
 // One memfd with two queues between the engine and one worker; the design note is in lane.cc. A

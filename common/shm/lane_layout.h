@@ -109,6 +109,19 @@ struct TaskRecord {
 };
 static_assert(sizeof(TaskRecord) == 40);
 
+// Bytes of each of a lane's rings, unless LaneOptions say otherwise; a power of two.
+inline constexpr size_t kRingBytes = size_t{128} << 10;
+
+// The largest body that a ring of `ring_bytes` takes: with its padding it has to fit however the
+// ring stands, and a few of them at once.
+constexpr size_t MaxBodyBytes(size_t ring_bytes) { return ring_bytes / 4 - sizeof(RecordHeader); }
+
+inline constexpr size_t kMaxFunctionBytes = 1024;
+inline constexpr size_t kMaxContentTypeBytes = 255;
+// The largest payload that a task can carry in its record, whatever its other parts.
+inline constexpr size_t kMaxInlinePayloadBytes =
+    MaxBodyBytes(kRingBytes) - sizeof(TaskRecord) - kMaxFunctionBytes - kMaxContentTypeBytes;
+
 struct StartedRecord {
   uint64_t task_id;
   int64_t started_ns;  // CLOCK_MONOTONIC

@@ -51,7 +51,7 @@ class QueueProducer {
   // Has the consumer released everything up to and including the record at `position`?
   absl::StatusOr<bool> IsReleased(RecordPosition position) const;
 
-  size_t max_body_bytes() const { return ring_bytes_ / 4 - sizeof(RecordHeader); }
+  size_t max_body_bytes() const { return MaxBodyBytes(ring_bytes_); }
   // Bytes committed and not yet released by the consumer. DATA_LOSS when the consumer's index is
   // nonsense.
   absl::StatusOr<size_t> used_bytes() const;
@@ -99,6 +99,7 @@ class QueueConsumer {
   // Is there something that Next() has not looked at yet (maybe only padding or revoked records)?
   // One load.
   bool HasRecords() const;
+  size_t ring_bytes() const { return ring_bytes_; }
   // Announces sleep: from now on a publish signals the eventfd. Returns false when records have
   // come in the meantime (then do not sleep; the announcement is withdrawn).
   bool PrepareSleep();

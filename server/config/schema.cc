@@ -4,6 +4,8 @@
 #include <array>
 #include <cctype>
 
+#include "common/shm/lane_layout.h"
+
 namespace prefork::config {
 namespace {
 
@@ -14,6 +16,8 @@ constexpr uint64_t kMib = kKib * kKib;
 constexpr uint64_t kTib = kMib * kMib;
 constexpr uint64_t kNoMax = UINT64_MAX;
 constexpr uint64_t kMaxCount = 1'000'000'000;
+// In whole KiB: what fits into a lane with every name that a task may have.
+constexpr uint64_t kMaxInlinePayload = shm::kMaxInlinePayloadBytes / kKib * kKib;
 
 constexpr std::array<Section, 6> kSections = {{
     {"daemon", "The daemon itself: where it listens, who may talk to it, when it ends."},
@@ -124,7 +128,7 @@ const std::array<Key, 39> kKeys = {{
      InConfig<&Config::limits, &LimitsConfig::max_payload_bytes>},
     {"limits",
      "inline_payload",
-     {ValueType::kBytes, 64, 64 * kKib},
+     {ValueType::kBytes, 64, kMaxInlinePayload},
      "Payloads and values up to this size travel in the worker's lane, larger ones in a shared "
      "memory segment.",
      InConfig<&Config::limits, &LimitsConfig::inline_payload_bytes>},

@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/shm/lane_layout.h"
 #include "common/text/nearest.h"
 #include "common/text/views.h"
 #include "server/engine/errors.h"
@@ -14,8 +15,8 @@
 namespace prefork::engine {
 namespace {
 
-constexpr size_t kMaxFunctionBytes = 1024;
-constexpr size_t kMaxContentTypeBytes = 255;
+using shm::kMaxContentTypeBytes;
+using shm::kMaxFunctionBytes;
 constexpr size_t kMaxLabels = 64;
 constexpr size_t kMaxPredecessors = 10'000;
 constexpr int32_t kMaxPriority = 1000;

@@ -12,7 +12,7 @@ namespace {
 
 // Over this a value goes into a segment: copying it through the ring would cost more.
 constexpr size_t kMaxInlineBytes = 16 << 10;
-constexpr size_t kMaxContentTypeBytes = 255;
+using shm::kMaxContentTypeBytes;
 // A quarter of the largest record holds the error text, however small the lane.
 constexpr size_t kErrorShare = 4;
 constexpr size_t kMaxProgressTextBytes = 1024;

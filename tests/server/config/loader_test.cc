@@ -251,6 +251,10 @@ TEST(ParseConfig, ChecksWhatBelongsTogether) {
             "p.toml:2:1: pool.n.runtime is \"native\", which needs modules");
   EXPECT_EQ(ErrorsOf("[pool.n]\nmodules = [\"/a.so\"]"),
             "p.toml:2:1: pool.n.modules needs the runtime \"native\"");
+  EXPECT_EQ(ErrorsOf("limits.inline_payload = \"30KiB\""), "");
+  EXPECT_THAT(ErrorsOf("limits.inline_payload = \"31KiB\""),
+              ::testing::HasSubstr("limits.inline_payload must be"))
+      << "it would not fit into a lane";
   EXPECT_EQ(ErrorsOf("limits.segments = \"1M\""),
             "default: limits.warm_segments is larger than limits.segments");
 }
