@@ -5,6 +5,9 @@
 // else a record says is nonsense, and nonsense ends the worker: what it would say afterwards is
 // worth nothing. A value in a segment has to be in one that this worker was given, and to fit.
 //
+// One call reads at most one ring's worth: all that was there when it began, and no more than that
+// from a worker that writes as fast as it is read. The engine comes back in its next pass.
+//
 // The room of the records is given back once per batch, not once per record: one store to a cache
 // line that the worker reads. The text of every record is copied before that.
 #include "server/engine/lane_drainer.h"
@@ -163,6 +166,7 @@ absl::Status Handle(WorkerLink& link, LaneListener& listener,
 size_t DrainLane(WorkerLink& link, LaneListener& listener) {
   shm::QueueConsumer& up = link.worker->lane().up();
   size_t records = 0;
+  std::optional<uint64_t> end;  // one ring's worth from where this call began
   while (!link.poisoned) {
     const absl::StatusOr<std::optional<shm::QueueConsumer::Record>> record = up.Next(false);
     if (record.ok() && !record->has_value()) break;
@@ -173,6 +177,8 @@ size_t DrainLane(WorkerLink& link, LaneListener& listener) {
       return records;
     }
     if (++records % kReleaseEvery == 0) up.Release();
+    if (!end) end = (*record)->offset + up.ring_bytes();
+    if ((*record)->offset >= *end) break;
   }
   if (records % kReleaseEvery != 0) up.Release();
   // A worker that found the up queue full sleeps until there is room.

@@ -41,8 +41,9 @@ class LaneListener {
 // The largest partial result; a worker refuses larger ones to the function.
 inline constexpr uint64_t kMaxPartialBytes = uint64_t{3} << 20;
 
-// Reads everything that is in the link's up queue now. Returns the number of records. Every record
-// has to be about the oldest task of the lane, in the worker's possession, and whole.
+// Reads everything that is in the link's up queue now; what is written meanwhile only up to one
+// ring's worth. Returns the number of records: unless it is 0 there may be more. Every record has to
+// be about the oldest task of the lane, in the worker's possession, and whole.
 size_t DrainLane(WorkerLink& link, LaneListener& listener);
 
 }  // namespace prefork::engine

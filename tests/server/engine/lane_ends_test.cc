@@ -1,5 +1,6 @@
 // LaneFeeder, LaneDrainer, WorkerLink: both ends of a lane, against a worker that a test plays.
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
@@ -29,12 +30,14 @@ struct Listener : LaneListener {
   }
   void OnTaskProgress(WorkerLink&, const InFlight&, ProgressReport report) override {
     progress.push_back(std::move(report));
+    if (on_progress) on_progress();
   }
   void OnTaskPartial(WorkerLink&, const InFlight&, std::string value, std::string) override {
     partials.push_back(std::move(value));
   }
   void OnNonsense(WorkerLink&, std::string what) override { nonsense.push_back(std::move(what)); }
 
+  std::function<void()> on_progress;
   std::vector<TaskId> started;
   std::vector<std::pair<TaskId, FinishedReport>> finished;
   std::vector<ProgressReport> progress;
@@ -174,6 +177,15 @@ TEST_F(LaneEndsTest, ATaskThatNoLaneCouldHoldIsToldFromAFullLane) {
   EXPECT_EQ(Feed(Record(2, Bytes(std::string(most, 'x')))), FeedResult::kFed);
 }
 
+TEST_F(LaneEndsTest, TheLargestInlinePayloadFitsWithTheLongestNames) {
+  auto options = std::make_shared<TaskOptions>();
+  options->function.assign(shm::kMaxFunctionBytes, 'f');
+  options->content_type.assign(shm::kMaxContentTypeBytes, 't');
+  options_ = options;
+  EXPECT_EQ(Feed(Record(1, Bytes(std::string(shm::kMaxInlinePayloadBytes, 'x')))),
+            FeedResult::kFed);
+}
+
 TEST_F(LaneEndsTest, AValueInALeasedSegmentIsTaken) {
   const auto segments = shm::SegmentPool::Create({});
   const auto segment = segments->Lease(100'000, 0);
@@ -203,6 +215,24 @@ TEST_F(LaneEndsTest, ProgressAndPartialResultsBelongToTheRunningTask) {
   EXPECT_EQ(listener_.progress[0].text, "half");
   EXPECT_THAT(listener_.partials, ElementsAre("abc"));
   EXPECT_THAT(listener_.nonsense, IsEmpty());
+}
+
+TEST_F(LaneEndsTest, AWorkerThatWritesAsFastAsItIsReadDoesNotHoldTheEngine) {
+  FeedClaimed(1);
+  const shm::ProgressRecord progress = {1, 1, 4, 0};
+  const size_t ring_records =
+      shm::kRingBytes / (sizeof(shm::RecordHeader) + sizeof(shm::ProgressRecord));
+  // The test ends the flood itself, should the drain not.
+  listener_.on_progress = [&] {
+    if (listener_.progress.size() < 4 * ring_records) {
+      worker_.Write(shm::RecordKind::kProgress, progress);
+    }
+  };
+  worker_.Write(shm::RecordKind::kProgress, progress);
+  const size_t records = DrainLane(link_, listener_);
+  EXPECT_GT(records, 0u);
+  EXPECT_LE(records, ring_records + 1);
+  EXPECT_GT(DrainLane(link_, listener_), 0u) << "the next pass goes on";
 }
 
 // --- what no worker may write ---
