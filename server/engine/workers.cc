@@ -314,7 +314,7 @@ void Workers::OnSegmentRequest(pool::Worker& worker, uint64_t size_bytes) {
     why = segment.ok() ? worker.GrantSegment(*segment) : segment.status();
     if (why.ok() || IsEnding(why)) return;
   }
-  const absl::Status denied = worker.DenySegment(size_bytes, why.message());
+  const absl::Status denied = worker.DenySegment(size_bytes, std::string(why.message()));
   if (denied.ok() || IsEnding(denied)) return;
   // It waits for an answer that it would never get.
   worker.Kill(pool::ExitReason::kTaskStopped,

@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr size_t kRingBytes = 4096;
+constexpr size_t kSmallRingBytes = 4096;
 constexpr uint32_t kGeneration = 7;
 
 bool IsReadable(int fd) {
@@ -30,8 +30,8 @@ class QueueTest : public ::testing::Test {
   QueueTest()
       : memory_(std::make_unique<Memory>()),
         event_(*os::CreateEventfd()),
-        producer_(memory_->ring, kRingBytes, &memory_->indices, kGeneration, event_.get()),
-        consumer_(memory_->ring, kRingBytes, &memory_->indices, kGeneration) {}
+        producer_(memory_->ring, kSmallRingBytes, &memory_->indices, kGeneration, event_.get()),
+        consumer_(memory_->ring, kSmallRingBytes, &memory_->indices, kGeneration) {}
 
   // Commits a record with `body`; the caller publishes.
   RecordPosition Put(const std::string& body) {
@@ -51,12 +51,12 @@ class QueueTest : public ::testing::Test {
   }
 
   RecordHeader* HeaderAt(uint64_t offset) {
-    return reinterpret_cast<RecordHeader*>(memory_->ring + offset % kRingBytes);
+    return reinterpret_cast<RecordHeader*>(memory_->ring + offset % kSmallRingBytes);
   }
 
   struct Memory {
     QueueIndices indices{};
-    alignas(kCacheLine) std::byte ring[kRingBytes]{};
+    alignas(kCacheLine) std::byte ring[kSmallRingBytes]{};
   };
   std::unique_ptr<Memory> memory_;
   os::Fd event_;
@@ -92,8 +92,8 @@ TEST_F(QueueTest, FullRingRefusesUntilTheConsumerReleases) {
     producer_.Commit();
     ++committed;
   }
-  EXPECT_EQ(committed, static_cast<int>(kRingBytes / 128));  // 16 + 100, rounded up to 16
-  EXPECT_EQ(*producer_.used_bytes(), kRingBytes);
+  EXPECT_EQ(committed, static_cast<int>(kSmallRingBytes / 128));  // 16 + 100, rounded up to 16
+  EXPECT_EQ(*producer_.used_bytes(), kSmallRingBytes);
   producer_.Publish();
   ASSERT_TRUE((*consumer_.Next(true)).has_value());
   EXPECT_FALSE(producer_.HasRoom(100)) << "returned, but not released";
@@ -107,7 +107,7 @@ TEST_F(QueueTest, BodyOverTheLimitNeverFits) {
 }
 
 TEST_F(QueueTest, LargestBodyAlwaysFitsAnEmptyRing) {
-  for (size_t start = 1; start < kRingBytes; start += kRecordAlignment) {
+  for (size_t start = 1; start < kSmallRingBytes; start += kRecordAlignment) {
     Put("x");
     producer_.Publish();
     ASSERT_EQ(Take(), "x");
@@ -192,7 +192,7 @@ TEST_F(QueueTest, WaitingProducerIsReportedOnce) {
 // --- what a hostile peer may write ---
 
 TEST_F(QueueTest, TailBeyondTheRingIsDataLoss) {
-  memory_->indices.tail = kRingBytes + kRecordAlignment;
+  memory_->indices.tail = kSmallRingBytes + kRecordAlignment;
   EXPECT_THAT(Take(), HasSubstr("tail 4112 does not follow"));
   EXPECT_EQ(consumer_.Next(true).status().code(), absl::StatusCode::kDataLoss) << "and it stays so";
 }
@@ -223,7 +223,7 @@ TEST_F(QueueTest, LengthBeyondWhatWasPublishedIsDataLoss) {
 
 TEST_F(QueueTest, LengthBeyondTheRingsEndIsDataLoss) {
   // Fill up to one record before the end, so that more is published than lies before the end.
-  const std::string body(kRingBytes / 4 - 32, 'x');
+  const std::string body(kSmallRingBytes / 4 - 32, 'x');
   for (int i = 0; i < 4; ++i) {
     Put(body);
     producer_.Publish();
@@ -233,7 +233,7 @@ TEST_F(QueueTest, LengthBeyondTheRingsEndIsDataLoss) {
   Put("at the end");
   Put(std::string(300, 'y'));
   producer_.Publish();
-  HeaderAt(4 * (kRingBytes / 4 - 16))->body_bytes = 200;
+  HeaderAt(4 * (kSmallRingBytes / 4 - 16))->body_bytes = 200;
   EXPECT_THAT(Take(), HasSubstr("more than were published"));
 }
 
