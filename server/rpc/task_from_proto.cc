@@ -1,5 +1,6 @@
 #include "server/rpc/task_from_proto.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -36,6 +37,8 @@ void ReadCommand(const v1::Command& command, FieldReader reader, TaskOptions* ou
     reader.CheckEnvironment("env", name, value);
     spec.env.emplace_back(name, value);
   }
+  // The map has no order of its own, and the same request must make the same task each time.
+  std::sort(spec.env.begin(), spec.env.end());
   reader.CheckNoNul("cwd", command.cwd());
   spec.cwd = command.cwd();
   for (int i = 0; i < command.limits_size(); ++i) {

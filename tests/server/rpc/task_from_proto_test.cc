@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <string>
@@ -53,6 +54,18 @@ TEST(ReadTaskOptionsTest, CommandIsReadWhole) {
   EXPECT_THAT(command.env, ElementsAre(std::make_pair("A", "b")));
   EXPECT_EQ(command.cwd, "/tmp");
   EXPECT_THAT(command.limits, ElementsAre(std::make_pair(RLIMIT_NOFILE, 10)));
+}
+
+TEST(ReadTaskOptionsTest, TheSameEnvironmentIsTheSameCommandWhateverItsOrder) {
+  v1::TaskSpec spec = Spec("command { argv: 'env' }");
+  for (int i = 0; i < 100; ++i) {
+    (*spec.mutable_command()->mutable_env())["V" + std::to_string(i)] = "x";
+  }
+  const auto options = ReadTaskOptions(spec, "");
+  ASSERT_TRUE(options.ok()) << options.status();
+  const auto& env = (*options)->command->env;
+  EXPECT_EQ(env.size(), 100u);
+  EXPECT_TRUE(std::is_sorted(env.begin(), env.end()));
 }
 
 TEST(ReadTaskOptionsTest, EachBadFieldIsNamedInWords) {
