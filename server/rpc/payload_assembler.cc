@@ -9,6 +9,8 @@
 namespace prefork::rpc {
 namespace {
 
+constexpr size_t kMaxChunkBytes = size_t{3} << 20;  // as task_service.proto says
+
 absl::Status SizeMismatch(uint64_t declared_bytes, absl::string_view came) {
   FieldViolations violations;
   violations.Add("payload_bytes",
@@ -18,24 +20,21 @@ absl::Status SizeMismatch(uint64_t declared_bytes, absl::string_view came) {
 
 }  // namespace
 
-absl::StatusOr<PayloadAssembler> PayloadAssembler::Create(uint64_t declared_bytes,
-                                                          size_t inline_threshold_bytes,
-                                                          uint32_t owner_uid,
-                                                          shm::SegmentPool* segments) {
-  PayloadAssembler assembler(declared_bytes);
-  if (declared_bytes > inline_threshold_bytes) {
-    absl::StatusOr<shm::SegmentRef> segment = segments->Lease(declared_bytes, owner_uid);
-    if (!segment.ok()) return segment.status();
-    assembler.segment_ = *std::move(segment);
-  } else {
-    assembler.inline_.reserve(declared_bytes);
-  }
-  return assembler;
-}
-
 absl::Status PayloadAssembler::Append(std::string_view chunk) {
+  if (chunk.size() > kMaxChunkBytes) {
+    FieldViolations violations;
+    violations.Add("chunk", absl::StrCat(chunk.size(), " bytes are more than ", kMaxChunkBytes,
+                                         ", the most for one chunk; send several"));
+    return violations.ToStatus();
+  }
   if (chunk.size() > declared_bytes_ - received_bytes_) {
     return SizeMismatch(declared_bytes_, "more");
+  }
+  if (chunk.empty()) return absl::OkStatus();
+  if (declared_bytes_ > inline_threshold_bytes_ && segment_ == nullptr) {
+    absl::StatusOr<shm::SegmentRef> segment = segments_->Lease(declared_bytes_, owner_uid_);
+    if (!segment.ok()) return segment.status();
+    segment_ = *std::move(segment);
   }
   if (segment_ != nullptr) {
     std::memcpy(segment_->bytes().data() + received_bytes_, chunk.data(), chunk.size());

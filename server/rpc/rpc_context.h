@@ -37,6 +37,8 @@ struct RpcContext {
   pool::PoolSpec pool_defaults;  // for pools that clients create
   std::string version;
   std::vector<std::string> addresses;
+  // An upload from which nothing comes for so long is given up, with the memory it holds.
+  absl::Duration upload_idle_timeout = absl::Minutes(1);
 };
 
 }  // namespace prefork::rpc

@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "server/rpc/field_violations.h"
 #include "server/rpc/message_io.h"
 #include "server/rpc/peer_registry.h"
@@ -18,6 +20,14 @@ grpc::ServerReadReactor<grpc::ByteBuffer>* UploadCall::Begin(const RpcContext& r
   auto call = std::make_shared<UploadCall>(rpc, caller.value_or(engine::Caller()), response);
   call->self_ = call;
   if (caller.ok()) {
+    call->idle_timer_ = IdleTimer::Start(
+        rpc.upload_idle_timeout,
+        [call = std::weak_ptr<UploadCall>(call), timeout = rpc.upload_idle_timeout] {
+          if (const auto idle = call.lock()) {
+            idle->Fail(absl::DeadlineExceededError(
+                absl::StrCat("nothing of the upload came for ", absl::FormatDuration(timeout))));
+          }
+        });
     call->StartRead(&call->inbound_);
   } else {
     call->Fail(caller.status());
@@ -30,6 +40,7 @@ void UploadCall::OnReadDone(bool ok) {
     Submit();
     return;
   }
+  idle_timer_->Touch();
   const absl::Status taken = TakeMessage();
   if (taken.ok()) {
     StartRead(&inbound_);
@@ -71,13 +82,10 @@ absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
   if (!request_id.ok()) return request_id;
   auto options = ReadTaskOptions(*spec, "task.");
   if (!options.ok()) return options.status();
-  absl::StatusOr<PayloadAssembler> payload = PayloadAssembler::Create(
-      payload_bytes, limits.inline_threshold_bytes, caller_.uid, &rpc_.engine->segments());
-  if (!payload.ok()) return payload.status();
-
   submission_.options = *std::move(options);
   submission_.request_id = std::move(*spec->mutable_request_id());
-  payload_ = *std::move(payload);
+  payload_.emplace(payload_bytes, limits.inline_threshold_bytes, caller_.uid,
+                   &rpc_.engine->segments());
   if (payload_bytes == 0) {
     // A command's own standard input.
     absl::StatusOr<engine::Bytes> packed = rpc_.engine->Pack(PayloadOf(*spec), caller_.uid);
@@ -88,6 +96,8 @@ absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
 }
 
 void UploadCall::Submit() {
+  // The stream's end may be the answer to our own.
+  if (finished_) return;
   if (!payload_.has_value()) {
     FieldViolations violations;
     violations.Add("task", "is missing: the stream ended before its first message");
@@ -116,6 +126,9 @@ void UploadCall::OnCancel() {
   Fail(absl::CancelledError("the client cancelled the call or its deadline has passed"));
 }
 
-void UploadCall::OnDone() { self_.reset(); }
+void UploadCall::OnDone() {
+  if (idle_timer_ != nullptr) idle_timer_->Stop();
+  self_.reset();
+}
 
 }  // namespace prefork::rpc

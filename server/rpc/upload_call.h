@@ -12,6 +12,7 @@
 #include "prefork/v1/task_service.pb.h"
 #include "server/engine/engine.h"
 #include "server/rpc/call_counter.h"
+#include "server/rpc/idle_timer.h"
 #include "server/rpc/payload_assembler.h"
 #include "server/rpc/rpc_context.h"
 
@@ -46,6 +47,7 @@ class UploadCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   const engine::Caller caller_;
   grpc::ByteBuffer* const response_;
   std::atomic<bool> finished_{false};
+  std::shared_ptr<IdleTimer> idle_timer_;  // null for a call that was refused
   // Of the read reactions, one at a time.
   grpc::ByteBuffer inbound_;
   v1::UploadTaskRequest request_;

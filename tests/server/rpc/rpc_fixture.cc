@@ -12,13 +12,14 @@
 
 namespace prefork::rpc {
 
-RpcTest::RpcTest() {
+RpcTest::RpcTest(absl::Duration upload_idle_timeout) {
   RpcContext context;
   context.engine = &engine_;
   context.peers = &peers_;
   context.control = &control_;
   context.version = "1.2.3";
   context.addresses = {"unix:/test.sock"};
+  context.upload_idle_timeout = upload_idle_timeout;
   auto server = Server::Start(context, {});
   PREFORK_CHECK(server.ok());
   server_ = *std::move(server);

@@ -33,7 +33,7 @@ class FakeControl final : public DaemonControl {
 // The real server over a fake engine; clients come through socket pairs.
 class RpcTest : public ::testing::Test {
  protected:
-  RpcTest();
+  explicit RpcTest(absl::Duration upload_idle_timeout = absl::Minutes(1));
   ~RpcTest() override;
 
   // A client's channel of its own connection.

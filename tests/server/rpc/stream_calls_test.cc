@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "gmock/gmock.h"
+#include "server/rpc/payload_assembler.h"
 #include "tests/server/rpc/rpc_fixture.h"
 
 namespace prefork::rpc {
@@ -81,6 +82,45 @@ TEST_F(StreamCallsTest, AnUploadThatIsCutShortOrTooLongIsNoTask) {
   EXPECT_THAT(Upload({Spec(3), Spec(3)}, &response).error_message(), HasSubstr("comes once"));
   EXPECT_THAT(Upload({Spec(uint64_t{1} << 60)}, &response).error_message(),
               HasSubstr("are more than the daemon's limit"));
+  engine_.RunOnThread([&] { EXPECT_TRUE(engine_.tasks.empty()); });
+}
+
+TEST_F(StreamCallsTest, AChunkOverItsBoundIsRefused) {
+  v1::SubmitResponse response;
+  const grpc::Status status =
+      Upload({Spec(4'000'000), Chunk(std::string((3 << 20) + 1, 'x'))}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(),
+            "chunk: 3145729 bytes are more than 3145728, the most for one chunk; send several");
+}
+
+TEST(PayloadAssemblerTest, AnAnnouncedPayloadHoldsNoMemoryBeforeItsFirstChunk) {
+  const std::shared_ptr<shm::SegmentPool> segments = shm::SegmentPool::Create({});
+  PayloadAssembler assembler(1 << 20, 100, 1000, segments.get());
+  EXPECT_EQ(segments->leased_bytes(), 0u);
+  ASSERT_TRUE(assembler.Append("x").ok());
+  EXPECT_GE(segments->leased_bytes(), 1u << 20);
+}
+
+class IdleUploadTest : public RpcTest {
+ protected:
+  IdleUploadTest() : RpcTest(absl::Milliseconds(100)) {}
+};
+
+TEST_F(IdleUploadTest, AnUploadFromWhichNothingComesIsGivenUp) {
+  const auto stub = v1::TaskService::NewStub(Connect());
+  v1::SubmitResponse response;
+  const auto context = Context();
+  const auto writer = stub->UploadTask(context.get(), &response);
+  v1::UploadTaskRequest message;
+  message.mutable_task()->set_function("echo");
+  message.set_payload_bytes(1 << 20);
+  ASSERT_TRUE(writer->Write(message));
+  message.set_chunk("x");
+  writer->Write(message);
+  const grpc::Status status = writer->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(status.error_message(), "nothing of the upload came for 100ms");
   engine_.RunOnThread([&] { EXPECT_TRUE(engine_.tasks.empty()); });
 }
 
