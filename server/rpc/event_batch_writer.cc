@@ -59,8 +59,7 @@ void EventBatchWriter::AddFinished(uint64_t tag, const engine::EventRecord& even
   using Event = v1::TaskEvent;
   using Result = v1::TaskResult;
   // Anything but a plain success is rare, and its texts need care.
-  if (report != nullptr || earlier != nullptr || !error.empty() ||
-      !text::IsValidUtf8(content_type)) {
+  if (report != nullptr || !error.empty() || !text::IsValidUtf8(content_type)) {
     Event message;
     message.set_task_id(event.task);
     message.set_tag(tag);

@@ -21,7 +21,7 @@ class EventBatchWriter {
   void AddRejected(uint64_t tag, const absl::Status& why);
   // Any kind but kFinished.
   void AddEvent(uint64_t tag, const engine::EventRecord& event);
-  // `report` and `earlier` may be null.
+  // `report` may be null; then `earlier` is not looked at.
   void AddFinished(uint64_t tag, const engine::EventRecord& event, const engine::Bytes& value,
                    std::string_view content_type, std::string_view error,
                    const engine::ExitReport* report,

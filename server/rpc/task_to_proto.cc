@@ -39,6 +39,29 @@ void RetryToProto(const scheduler::RetryPolicy& retry, v1::RetryPolicy* out) {
   ToProto(absl::Nanoseconds(retry.max_backoff_ns), out->mutable_max_backoff());
 }
 
+void ValueToProto(const Bytes& value, v1::TaskResult* out) {
+  if (value.size() > kMaxInlineValueBytes) return;
+  const std::string_view bytes = value.view();
+  out->set_value(bytes.data(), bytes.size());
+}
+
+// All but the value itself.
+void RestOfResultToProto(scheduler::TaskState state, const Bytes& value,
+                         std::string_view content_type, std::string_view error,
+                         const ExitReport* report, const std::vector<ExitReport>* earlier,
+                         v1::TaskResult* out) {
+  out->set_state(ToProto(state));
+  out->set_value_bytes(value.size());
+  out->set_content_type(text::CleanUtf8(content_type));
+  out->set_error(text::CleanUtf8(error));
+  if (report == nullptr) return;
+  ToProto(*report, out->mutable_exit_report());
+  if (earlier == nullptr) return;
+  for (const ExitReport& attempt : *earlier) {
+    ToProto(attempt, out->mutable_exit_report()->add_earlier());
+  }
+}
+
 }  // namespace
 
 void ToProto(const ExitReport& report, v1::ExitReport* out) {
@@ -97,6 +120,11 @@ void ToProto(const TaskOptions& options, v1::TaskSpec* out) {
 }
 
 void ToProto(const TaskInfo& info, v1::Task* out) {
+  ToProtoWithoutValue(info, out);
+  if (scheduler::IsTerminal(info.state)) ValueToProto(info.value, out->mutable_result());
+}
+
+void ToProtoWithoutValue(const TaskInfo& info, v1::Task* out) {
   out->set_task_id(info.id);
   out->set_state(ToProto(info.state));
   if (info.options != nullptr) ToProto(*info.options, out->mutable_spec());
@@ -117,9 +145,9 @@ void ToProto(const TaskInfo& info, v1::Task* out) {
     out->set_worker_pid(info.worker_pid);
   }
   if (scheduler::IsTerminal(info.state)) {
-    ResultToProto(info.state, info.value, info.value_content_type, info.error,
-                  info.exit_report.has_value() ? &*info.exit_report : nullptr,
-                  &info.earlier_attempts, out->mutable_result());
+    RestOfResultToProto(info.state, info.value, info.value_content_type, info.error,
+                        info.exit_report.has_value() ? &*info.exit_report : nullptr,
+                        &info.earlier_attempts, out->mutable_result());
   }
   out->set_stdout_bytes(info.stdout_bytes);
   out->set_stderr_bytes(info.stderr_bytes);
@@ -130,20 +158,8 @@ void ToProto(const TaskInfo& info, v1::Task* out) {
 void ResultToProto(scheduler::TaskState state, const Bytes& value, std::string_view content_type,
                    std::string_view error, const ExitReport* report,
                    const std::vector<ExitReport>* earlier, v1::TaskResult* out) {
-  out->set_state(ToProto(state));
-  if (value.size() <= kMaxInlineValueBytes) {
-    const std::string_view bytes = value.view();
-    out->set_value(bytes.data(), bytes.size());
-  }
-  out->set_value_bytes(value.size());
-  out->set_content_type(text::CleanUtf8(content_type));
-  out->set_error(text::CleanUtf8(error));
-  if (report != nullptr) ToProto(*report, out->mutable_exit_report());
-  if (earlier != nullptr) {
-    for (const ExitReport& attempt : *earlier) {
-      ToProto(attempt, out->mutable_exit_report()->add_earlier());
-    }
-  }
+  RestOfResultToProto(state, value, content_type, error, report, earlier, out);
+  ValueToProto(value, out);
 }
 
 }  // namespace prefork::rpc

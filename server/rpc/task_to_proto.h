@@ -19,6 +19,8 @@ void ToProto(const engine::ProgressReport& progress, v1::Progress* out);
 // Without payload, stdin and request ID.
 void ToProto(const engine::TaskOptions& options, v1::TaskSpec* out);
 void ToProto(const engine::TaskInfo& info, v1::Task* out);
+// Without its value; value_bytes tells its size.
+void ToProtoWithoutValue(const engine::TaskInfo& info, v1::Task* out);
 
 // The end of a task as an event tells it. `report` and `earlier` may be null.
 void ResultToProto(scheduler::TaskState state, const engine::Bytes& value,

@@ -73,6 +73,7 @@ TEST(EventBatchWriterTest, FinishedEventsAreTheSameMessageAsTheGeneratedOne) {
        nullptr, nullptr},
       {8, scheduler::TaskState::kFailed, "", "", "division by zero", &report, nullptr},
       {9, scheduler::TaskState::kCrashed, "", "", "", &report, &earlier},
+      {10, scheduler::TaskState::kSucceeded, "v", "", "", nullptr, &earlier},
   };
   for (const auto& test : kCases) {
     const engine::EventRecord event = FinishedEvent(test.tag + 1000, test.state);
@@ -88,6 +89,7 @@ TEST(EventBatchWriterTest, FinishedEventsAreTheSameMessageAsTheGeneratedOne) {
     ResultToProto(test.state, value, test.content_type, test.error, test.report, test.earlier,
                   expected.mutable_finished());
     ASSERT_EQ(batch.events_size(), 1);
+    EXPECT_EQ(batch.events(0).finished().has_exit_report(), test.report != nullptr);
     EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(batch.events(0), expected))
         << test.tag << ": " << batch.events(0).ShortDebugString().substr(0, 300);
   }

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/algorithm/container.h"
 #include "absl/strings/match.h"
@@ -17,6 +18,7 @@ namespace prefork::rpc {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class UnaryCallsTest : public RpcTest {
@@ -149,6 +151,35 @@ TEST_F(UnaryCallsTest, ListGoesOnFromItsPageToken) {
   request.set_page_token("next please");
   EXPECT_EQ(stub_->List(Context().get(), request, &page).error_message(),
             "page_token: is none that this service gave out");
+}
+
+TEST_F(UnaryCallsTest, ListLeavesValuesOutAndTellsTheirSize) {
+  const engine::TaskId id = SubmitEcho();
+  engine_.RunOnThread([&] { engine_.Finish(id, scheduler::TaskState::kSucceeded, "a value"); });
+  v1::ListTasksResponse page;
+  ASSERT_TRUE(stub_->List(Context().get(), {}, &page).ok());
+  ASSERT_EQ(page.tasks_size(), 1);
+  EXPECT_EQ(page.tasks(0).result().state(), v1::TASK_STATE_SUCCEEDED);
+  EXPECT_EQ(page.tasks(0).result().value(), "");
+  EXPECT_EQ(page.tasks(0).result().value_bytes(), 7u);
+}
+
+TEST_F(UnaryCallsTest, APageOfListEndsBeforeItIsTooLargeForAMessage) {
+  v1::TaskSpec spec;
+  spec.mutable_command()->add_argv("echo");
+  spec.mutable_command()->add_argv(std::string(900'000, 'x'));
+  v1::SubmitResponse response;
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(Submit(spec, &response).ok());
+  std::vector<int> pages;
+  v1::ListTasksRequest request;
+  do {
+    v1::ListTasksResponse page;
+    const grpc::Status status = stub_->List(Context().get(), request, &page);
+    ASSERT_TRUE(status.ok()) << status.error_message();
+    pages.push_back(page.tasks_size());
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_THAT(pages, ElementsAre(2, 2, 1));
 }
 
 TEST_F(UnaryCallsTest, WaitAnswersWhenTheTaskEnds) {
