@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -32,6 +33,15 @@ namespace {
 
 absl::Status StatusOf(const google::rpc::Status& status) {
   return {static_cast<absl::StatusCode>(status.code()), status.message()};
+}
+
+// What the daemon takes in one message is bounded; the rest goes in the next one.
+constexpr size_t kMaxCancelsPerMessage = 10'000;
+
+void MoveSome(std::vector<uint64_t>& from, google::protobuf::RepeatedField<uint64_t>* to) {
+  const size_t left = from.size() - std::min(from.size(), kMaxCancelsPerMessage);
+  to->Add(from.begin() + left, from.end());
+  from.resize(left);
 }
 
 absl::Status OwnThreadError() {
@@ -114,10 +124,8 @@ void Session::WriteNextLocked() {
     if (tags.empty() && ids.empty()) continue;
     v1::SessionRequest request;
     request.mutable_cancel()->set_force(force);
-    request.mutable_cancel()->mutable_tags()->Add(tags.begin(), tags.end());
-    request.mutable_cancel()->mutable_task_ids()->Add(ids.begin(), ids.end());
-    tags.clear();
-    ids.clear();
+    MoveSome(tags, request.mutable_cancel()->mutable_tags());
+    MoveSome(ids, request.mutable_cancel()->mutable_task_ids());
     const std::string bytes = request.SerializeAsString();
     const grpc::Slice slice(bytes);
     return WriteLocked(grpc::ByteBuffer(&slice, 1));
@@ -190,14 +198,18 @@ void Session::HandleResponse(v1::SessionResponse& response) {
   }
   for (const v1::TaskAccepted& accepted : response.events().accepted()) AcceptLocked(accepted);
   for (const v1::TaskRejected& rejected : response.events().rejected()) {
-    AcknowledgeLocked(rejected.tag());
+    // An accepted task that another session has now.
+    const bool taken_over =
+        rejected.status().code() == static_cast<int>(absl::StatusCode::kAborted);
+    if (!taken_over) AcknowledgeLocked(rejected.tag());
     const RecordPtr record = FindLocked(rejected.tag());
     if (record == nullptr) continue;
     const uint64_t id = record->id;
-    SettleLocked(record, id == 0 ? StatusOf(rejected.status())
-                                 : absl::NotFoundError(absl::StrCat(
-                                       "the daemon no longer knows task ", id,
-                                       " after a reconnect: ", rejected.status().message())));
+    SettleLocked(record, id == 0 || taken_over
+                             ? StatusOf(rejected.status())
+                             : absl::NotFoundError(absl::StrCat(
+                                   "the daemon no longer knows task ", id,
+                                   " after a reconnect: ", rejected.status().message())));
   }
   for (v1::TaskEvent& event : *response.mutable_events()->mutable_events()) {
     HandleEventLocked(event);

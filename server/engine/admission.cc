@@ -152,7 +152,10 @@ absl::StatusOr<Admission::Accepted> Admission::Submit(uint32_t uid, scheduler::C
     }
     const absl::StatusOr<TaskSlot> first = core_->request_ids.Find(uid, task);
     if (!first.ok()) return first.status();
-    if (*first != kNone) return Accepted{*first, true};
+    if (*first != kNone) {
+      if (session == nullptr) core_->tasks.at(*first).outlives_session = true;
+      return Accepted{*first, true};
+    }
   }
   const size_t payload_bytes = task.payload.size();
   if (pool_->unfinished >= pool_->spec().max_queued_tasks) return QueueFull(*pool_);
@@ -174,6 +177,7 @@ absl::StatusOr<Admission::Accepted> Admission::Submit(uint32_t uid, scheduler::C
   record.submitted_ns = core_->wall_ns;
   record.pool = pool_->key;
   record.uid = uid;
+  record.outlives_session = session == nullptr || record.options->detached;
   if (!task.request_id.empty()) {
     core_->request_ids.Add(uid, task.request_id, slot);
     record.EnsureDetail().request_id = std::move(task.request_id);

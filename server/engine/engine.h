@@ -53,8 +53,10 @@ class Engine {
   virtual void CloseSession(SessionId session) = 0;
   // Verdicts go to the sink.
   virtual void SubmitBatch(SessionId session, std::vector<TaskSubmission> tasks) = 0;
+  // Refusals that rpc made itself; they reach the sink among the other verdicts.
+  virtual void RejectBatch(SessionId session, const std::vector<Rejection>& rejected) = 0;
   virtual void CancelTags(SessionId session, const std::vector<uint64_t>& tags, bool force) = 0;
-  // Also for watches: what was flushed last is on its way.
+  // Also for watches: what was flushed last is on its way, or the sink wants events again.
   virtual void SinkWritable(SessionId session) = 0;
 
   // --- tasks ---

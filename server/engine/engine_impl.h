@@ -42,6 +42,7 @@ class EngineImpl final : public Engine {
   SessionId OpenSession(const SessionOptions& options, EventSink* sink) override;
   void CloseSession(SessionId session) override;
   void SubmitBatch(SessionId session, std::vector<TaskSubmission> tasks) override;
+  void RejectBatch(SessionId session, const std::vector<Rejection>& rejected) override;
   void CancelTags(SessionId session, const std::vector<uint64_t>& tags, bool force) override;
   void SinkWritable(SessionId session) override;
   absl::StatusOr<SessionId> OpenWatch(const WatchOptions& options, EventSink* sink) override;

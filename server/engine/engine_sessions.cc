@@ -12,8 +12,9 @@ namespace prefork::engine {
 SessionId EngineImpl::OpenSession(const SessionOptions& options, EventSink* sink) {
   const scheduler::ClientKey client =
       core_.clients.OpenSession(options.caller.uid, options.client_name);
-  Session& session = core_.sessions.Open(options, client, sink, &core_.tasks,
-                                         core_.options.max_session_unfinished);
+  Session& session = core_.sessions.Open(
+      options, client, sink, &core_.tasks,
+      {core_.options.max_session_unfinished, core_.options.max_session_undelivered_bytes});
   for (uint64_t tag = 0; tag < options.resume.size(); ++tag) {
     const absl::StatusOr<TaskSlot> slot = FindTask(options.caller, options.resume[tag]);
     if (slot.ok() && core_.tasks.at(*slot).session != session.index()) {
@@ -30,11 +31,18 @@ SessionId EngineImpl::OpenSession(const SessionOptions& options, EventSink* sink
   return session.id();
 }
 
-// Hands a known task to the session: its remaining events, or its end, go there from now on.
+// Hands a known task to the session: its remaining events, or its end, go there from now on. A live
+// session that had it is told so, because it will not hear of the task again.
 void EngineImpl::Adopt(Session& session, TaskSlot slot, uint64_t tag) {
   TaskRecord& record = core_.tasks.at(slot);
   if (Session* const former = core_.sessions.At(record.session); former != nullptr) {
+    const uint64_t former_tag = record.tag;
     former->Detach(slot);
+    former->AddRejected(former_tag,
+                        MakeError(absl::StatusCode::kAborted, reason::kTakenOver,
+                                  absl::StrCat("task ", record.id, " was taken over by session ",
+                                               session.id(), ", which gets its events from now on"),
+                                  absl::StrCat(record.id)));
     core_.sessions.MarkDirty(*former);
   }
   if (record.kept_by_ttl) core_.finished.Remove(slot);
@@ -61,7 +69,7 @@ void EngineImpl::CloseSession(SessionId id) {
     session->Detach(slot);
     if (scheduler::IsTerminal(record.state)) {
       life_.Keep(slot);
-    } else if (!record.options->detached) {
+    } else if (!record.outlives_session) {
       core_.scheduler.Cancel(slot, scheduler::EndCause::kClientGone, /*force=*/false, core_.now_ns);
     }
   }
@@ -71,6 +79,13 @@ void EngineImpl::CloseSession(SessionId id) {
 
 void EngineImpl::SubmitOne(Session& session, TaskSubmission task) {
   const uint64_t tag = task.tag;
+  if (session.refuses_submits()) {
+    return session.AddRejected(
+        tag, MakeError(absl::StatusCode::kResourceExhausted, reason::kQueueFull,
+                       "the session holds all the tasks and results it may, and has no credit for "
+                       "events left; give credit before submitting more",
+                       session.options().client_name));
+  }
   const absl::StatusOr<Admission::Accepted> accepted =
       admission_.Submit(session.options().caller.uid, session.client(), &session, std::move(task));
   if (!accepted.ok()) return session.AddRejected(tag, accepted.status());
@@ -92,6 +107,14 @@ void EngineImpl::SubmitBatch(SessionId id, std::vector<TaskSubmission> tasks) {
   if (session == nullptr) return;
   admission_.ForgetOptions();
   for (TaskSubmission& task : tasks) SubmitOne(*session, std::move(task));
+  session->UpdateReading();
+  core_.sessions.MarkDirty(*session);
+}
+
+void EngineImpl::RejectBatch(SessionId id, const std::vector<Rejection>& rejected) {
+  Session* const session = core_.sessions.Find(id);
+  if (session == nullptr) return;
+  for (const Rejection& rejection : rejected) session->AddRejected(rejection.tag, rejection.why);
   session->UpdateReading();
   core_.sessions.MarkDirty(*session);
 }

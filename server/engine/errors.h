@@ -34,6 +34,7 @@ inline constexpr char kPoolBusy[] = "POOL_HAS_UNFINISHED_TASKS";
 inline constexpr char kPoolDeleted[] = "POOL_DELETED";
 inline constexpr char kTooManyPools[] = "TOO_MANY_POOLS";
 inline constexpr char kWrongGeneration[] = "WRONG_GENERATION";
+inline constexpr char kTakenOver[] = "TASK_TAKEN_OVER";
 inline constexpr char kEventsNotKept[] = "EVENTS_NOT_KEPT";
 inline constexpr char kWatchTooSlow[] = "WATCH_TOO_SLOW";
 inline constexpr char kShutdown[] = "SHUTDOWN";

@@ -22,12 +22,15 @@ class EventSink {
   virtual void AddRejected(uint64_t tag, const absl::Status& why) = 0;
   // `tag` is 0 outside sessions.
   virtual void AddEvent(uint64_t tag, const EventRecord& event) = 0;
-  // The end of a task: everything about it is valid during the call only. `report` may be null.
+  // The end of a task: everything about it is valid during the call only. `report` may be
+  // null; `earlier`, the reports of the attempts before it, is null without it or without any.
   virtual void AddFinished(uint64_t tag, const EventRecord& event, const Bytes& value,
                            std::string_view content_type, std::string_view error,
                            const ExitReport* report, const std::vector<ExitReport>* earlier) = 0;
   // Bytes added since the last Flush, roughly; the engine flushes at about 256 KiB.
   virtual size_t pending_bytes() const = 0;
+  // False: no AddEvent and AddFinished for now, verdicts only. SinkWritable tells when that is over.
+  virtual bool wants_events() const { return true; }
   virtual void Flush() = 0;
   // Nothing more will come: shutdown, or the watcher fell too far behind (RESOURCE_EXHAUSTED,
   // resume by sequence).

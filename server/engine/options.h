@@ -50,7 +50,10 @@ struct EngineOptions {
   size_t max_event_bytes = size_t{64} << 20;
   size_t max_payload_bytes = size_t{1} << 30;
   size_t inline_threshold_bytes = 16 << 10;  // larger payloads and values travel in segments
-  size_t max_session_unfinished = 500'000;   // over it the session's stream is not read
+  // Over either of them a session's stream is not read: tasks and verdicts it has not got the end of,
+  // and bytes of results it has not taken.
+  size_t max_session_unfinished = 500'000;
+  size_t max_session_undelivered_bytes = size_t{256} << 20;
   size_t max_pools = 256;
   shm::SegmentPoolOptions segments;
   log::Logger* log = nullptr;  // not owned; null: nothing is logged

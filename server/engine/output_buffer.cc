@@ -25,6 +25,13 @@ void OutputBuffer::Append(std::string_view bytes) {
   }
 }
 
+void OutputBuffer::DropKept() {
+  head_limit_ = 0;
+  tail_begin_ = 0;
+  std::string().swap(head_);
+  std::string().swap(tail_);
+}
+
 std::string OutputBuffer::CopyTail(size_t bytes) const {
   std::string copy;
   copy.reserve(bytes);

@@ -18,6 +18,8 @@ class OutputBuffer {
   explicit OutputBuffer(size_t max_bytes);
 
   void Append(std::string_view bytes);
+  // Forgets what is kept, as if it had been dropped from the middle; what comes later is kept.
+  void DropKept();
 
   struct Piece {
     uint64_t offset;
@@ -35,7 +37,7 @@ class OutputBuffer {
  private:
   std::string CopyTail(size_t bytes) const;
 
-  const size_t head_limit_;
+  size_t head_limit_;
   const size_t tail_limit_;
   std::string head_;
   // The latest bytes past the head; a circle once it holds tail_limit_ bytes, tail_begin_ being the

@@ -1,19 +1,26 @@
 // From the engine to one client's stream.
 //
-//   state changes ---> pending_ : 72 bytes each, references to tasks ---> sink, about 256 KiB a
-//   ends                others_ : events with data of their own           flush, one flush in flight
+//   accepted, rejected -> verdicts_: ranges of tags and refusals          ---> sink, about 256 KiB a
+//   state changes ------> pending_ : 80 bytes each, references to tasks        flush, one flush in
+//   ends                  others_  : events with data of their own             flight
 //
-// Order. Everything goes through pending_, so what the client sees of a task is in the order in
-// which it happened: accepted first, the end last.
+// Order. Verdicts go first; a sink whose client has given no credit for events still takes them.
+// All else goes through pending_. So what the client sees of a task is in the order in which it
+// happened: accepted first, the end last.
 //
-// Bound. The ends are never dropped; their number is bounded because the session stops being read
-// while it has more than max_unfinished tasks whose end it has not got. While the sink takes
-// nothing, state changes beyond kMaxPendingEvents are dropped (the next one, or the end, tells more)
-// and so is output beyond kMaxOtherBytes (offsets show the gap, ReadOutput has what is kept).
+// Bound. Ends and verdicts are never dropped. The session is not read while it has more than
+// max_unfinished tasks and rejections that its client has not got the end of, or more than
+// max_undelivered_bytes of ends and rejections that the sink has not taken; over the latter, ends
+// lose the output kept for ReadOutput. What was accepted before still runs: at worst each of the
+// max_unfinished tasks adds a value that is small enough to be inline (larger ones are in segments,
+// which have a bound of their own). While the sink takes nothing, state changes beyond
+// kMaxPendingEvents are dropped (the next one, or the end, tells more) and so is output beyond
+// kMaxOtherBytes (offsets show the gap, ReadOutput has what is kept).
 //
 // Ownership. A task is attached from its acceptance until the sink has its end; it is on the list
 // made of the records' links, and nothing evicts it. It may leave earlier when another session takes
-// it over: pending references check that the task is still the same one and still ours.
+// it over, which is a rejection here: pending references check that the task is still the same one
+// and still ours.
 #include "server/engine/session.h"
 
 #include <algorithm>
@@ -50,14 +57,14 @@ bool Wants(const SessionOptions& options, EventRecord::Kind kind) {
 }  // namespace
 
 Session::Session(SessionId id, uint32_t index, SessionOptions options, scheduler::ClientKey client,
-                 EventSink* sink, TaskTable* tasks, size_t max_unfinished)
+                 EventSink* sink, TaskTable* tasks, const SessionLimits& limits)
     : id_(id),
       index_(index),
       options_(std::move(options)),
       client_(client),
       sink_(sink),
       tasks_(tasks),
-      max_unfinished_(max_unfinished) {}
+      limits_(limits) {}
 
 void Session::Attach(TaskSlot slot, uint64_t tag) {
   TaskRecord& record = tasks_->at(slot);
@@ -123,22 +130,18 @@ TaskSlot Session::FindTag(uint64_t tag) const {
 }
 
 void Session::AddAccepted(uint64_t tag, TaskId id) {
-  if (!pending_.empty()) {
-    Pending& last = pending_.back();
-    const auto count = static_cast<uint64_t>(last.entry.time_ns);
-    if (last.kind == Pending::Kind::kAccepted && last.sequence + count == tag &&
-        last.entry.task + count == id) {
-      ++last.entry.time_ns;
+  if (!verdicts_.empty()) {
+    Verdict& last = verdicts_.back();
+    if (last.first_id != 0 && last.first_tag + last.count == tag &&
+        last.first_id + last.count == id) {
+      ++last.count;
       return;
     }
   }
-  Pending pending;
-  pending.kind = Pending::Kind::kAccepted;
-  pending.sequence = tag;
-  pending.entry.task = id;
-  pending.entry.time_ns = 1;
-  pending_.push_back(pending);
+  verdicts_.push_back(Verdict{tag, id, 1, absl::OkStatus()});
 }
+
+bool Session::SinkStalled() const { return !writable_ || !sink_->wants_events(); }
 
 void Session::PushOther(Other other) {
   Pending pending;
@@ -150,23 +153,32 @@ void Session::PushOther(Other other) {
 }
 
 void Session::AddRejected(uint64_t tag, const absl::Status& why) {
-  PushOther(Other{tag, kNone, EventRecord(), why, 0});
+  const Verdict& rejection = verdicts_.push_back(Verdict{tag, 0, 1, why});
+  ++rejections_;
+  undelivered_bytes_ += rejection.rejection_bytes();
 }
 
 void Session::AddState(TaskSlot slot, uint64_t sequence, const EventLog::Entry& entry) {
-  if (!options_.states || (!writable_ && pending_.size() >= kMaxPendingEvents)) return;
-  pending_.push_back(Pending{Pending::Kind::kState, slot, sequence, entry});
+  if (!options_.states || (SinkStalled() && pending_.size() >= kMaxPendingEvents)) return;
+  pending_.push_back(Pending{Pending::Kind::kState, slot, sequence, 0, entry});
 }
 
 void Session::AddFinished(TaskSlot slot, uint64_t sequence, const EventLog::Entry& entry) {
-  pending_.push_back(Pending{Pending::Kind::kFinished, slot, sequence, entry});
+  TaskRecord& record = tasks_->at(slot);
+  size_t bytes = record.footprint_bytes();
+  if (undelivered_bytes_ + bytes > limits_.max_undelivered_bytes) {
+    record.DropOutput();
+    bytes = record.footprint_bytes();
+  }
+  undelivered_bytes_ += bytes;
+  pending_.push_back(Pending{Pending::Kind::kFinished, slot, sequence, bytes, entry});
 }
 
 void Session::AddOther(TaskSlot slot, const EventRecord& event) {
   if (!Wants(options_, event.kind)) return;
   const size_t bytes = event.data ? event.data->size() : sizeof(EventRecord);
-  if (!writable_ && other_bytes_ + bytes > kMaxOtherBytes) return;
-  PushOther(Other{tasks_->at(slot).tag, slot, event, absl::OkStatus(), bytes});
+  if (SinkStalled() && other_bytes_ + bytes > kMaxOtherBytes) return;
+  PushOther(Other{tasks_->at(slot).tag, slot, event, bytes});
 }
 
 const EventRecord& Session::ToEvent(const Pending& pending) {
@@ -199,17 +211,26 @@ void Session::EmitFinished(const Pending& pending, std::vector<TaskSlot>* delive
     }
   }
   sink_->AddFinished(record.tag, ToEvent(pending), outcome.value, outcome.content_type,
-                     outcome.error, report, record.detail ? &record.detail->earlier : nullptr);
+                     outcome.error, report,
+                     report != nullptr ? record.earlier_attempts() : nullptr);
   Detach(pending.slot);
   delivered->push_back(pending.slot);
 }
 
+void Session::EmitVerdict() {
+  const Verdict& verdict = verdicts_.front();
+  if (verdict.first_id != 0) {
+    sink_->AddAccepted(verdict.first_tag, verdict.first_id, verdict.count);
+  } else {
+    sink_->AddRejected(verdict.first_tag, verdict.why);
+    --rejections_;
+    undelivered_bytes_ -= verdict.rejection_bytes();
+  }
+  verdicts_.pop_front();
+}
+
 void Session::Emit(const Pending& pending, std::vector<TaskSlot>* delivered) {
   switch (pending.kind) {
-    case Pending::Kind::kAccepted:
-      sink_->AddAccepted(pending.sequence, pending.entry.task,
-                         static_cast<uint64_t>(pending.entry.time_ns));
-      break;
     case Pending::Kind::kState:
       if (IsMine(pending.slot, pending.entry.task)) {
         sink_->AddEvent(tasks_->at(pending.slot).tag, ToEvent(pending));
@@ -217,12 +238,11 @@ void Session::Emit(const Pending& pending, std::vector<TaskSlot>* delivered) {
       break;
     case Pending::Kind::kFinished:
       EmitFinished(pending, delivered);
+      undelivered_bytes_ -= pending.bytes;
       break;
     case Pending::Kind::kOther: {
       const Other& other = others_.front();
-      if (other.slot == kNone) {
-        sink_->AddRejected(other.tag, other.why);
-      } else if (IsMine(other.slot, other.event.task)) {
+      if (IsMine(other.slot, other.event.task)) {
         sink_->AddEvent(other.tag, other.event);
       }
       other_bytes_ -= other.bytes;
@@ -232,9 +252,12 @@ void Session::Emit(const Pending& pending, std::vector<TaskSlot>* delivered) {
   }
 }
 
+bool Session::SinkFull() const { return sink_->pending_bytes() >= kFlushBytes; }
+
 void Session::Flush(std::vector<TaskSlot>* delivered) {
   if (!wants_flush()) return;
-  while (!pending_.empty() && sink_->pending_bytes() < kFlushBytes) {
+  while (!verdicts_.empty() && !SinkFull()) EmitVerdict();
+  while (!pending_.empty() && !SinkFull() && sink_->wants_events()) {
     Emit(pending_.front(), delivered);
     pending_.pop_front();
   }
@@ -244,9 +267,18 @@ void Session::Flush(std::vector<TaskSlot>* delivered) {
   sink_->Flush();
 }
 
+bool Session::OverLimits() const {
+  // Goes on at three quarters.
+  const auto over = [this](size_t amount, size_t limit) {
+    return amount > (paused_ ? limit / 4 * 3 : limit);
+  };
+  return over(task_count_ + rejections_, limits_.max_unfinished) ||
+         over(undelivered_bytes_, limits_.max_undelivered_bytes);
+}
+
 void Session::UpdateReading() {
-  const bool pause =
-      paused_ ? task_count_ > max_unfinished_ / 4 * 3 : task_count_ > max_unfinished_;
+  // Credit has to be read even so, as soon as the client takes what is sent to it.
+  const bool pause = OverLimits() && (sink_->wants_events() || !writable_);
   if (pause == paused_) return;
   paused_ = pause;
   sink_->PauseReading(pause);

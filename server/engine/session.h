@@ -17,13 +17,19 @@
 
 namespace prefork::engine {
 
+// Over either of them the session's client is not read.
+struct SessionLimits {
+  size_t max_unfinished = 0;         // tasks whose end it has not got, and rejections
+  size_t max_undelivered_bytes = 0;  // of ends and rejections that its sink has not taken
+};
+
 // What one client's stream submitted and has not heard the end of. Events wait here as references
 // to tasks until the sink takes them; the design note is in session.cc.
 class Session {
  public:
   // `sink` and `tasks` are not owned. `index` is what the session's tasks carry in their records.
   Session(SessionId id, uint32_t index, SessionOptions options, scheduler::ClientKey client,
-          EventSink* sink, TaskTable* tasks, size_t max_unfinished);
+          EventSink* sink, TaskTable* tasks, const SessionLimits& limits);
 
   SessionId id() const { return id_; }
   uint32_t index() const { return index_; }
@@ -40,7 +46,7 @@ class Session {
   TaskSlot FindTag(uint64_t tag) const;
   size_t remembered_tags() const { return runs_.size(); }  // ranges of them
 
-  // --- its events ---
+  // --- its verdicts and events ---
   void AddAccepted(uint64_t tag, TaskId id);
   void AddRejected(uint64_t tag, const absl::Status& why);
   // A state change, only if the session asked for them.
@@ -54,27 +60,40 @@ class Session {
   // appended to `delivered`.
   void Flush(std::vector<TaskSlot>* delivered);
   void SetWritable() { writable_ = true; }
-  bool wants_flush() const { return writable_ && !pending_.empty(); }
-  bool drained() const { return pending_.empty() && writable_; }
-  // Stops or resumes the reading of submits, by the number of its tasks.
+  bool wants_flush() const { return writable_ && !(verdicts_.empty() && pending_.empty()); }
+  bool drained() const { return verdicts_.empty() && pending_.empty() && writable_; }
+  // Stops or resumes the reading of submits, by what the session holds.
   void UpdateReading();
+
+  // Over its bound and without credit: it is read, because the credit comes that way, and what it
+  // submits is refused.
+  bool refuses_submits() const { return !sink_->wants_events() && OverLimits(); }
 
   bool dirty = false;  // in the list of sessions to flush
 
  private:
   struct Pending {
-    enum class Kind : uint8_t { kAccepted, kState, kFinished, kOther };
+    enum class Kind : uint8_t { kState, kFinished, kOther };
     Kind kind = Kind::kState;
     TaskSlot slot = kNone;
-    uint64_t sequence = 0;  // kAccepted: the first tag
-    EventLog::Entry entry;  // kAccepted: task is the first ID, time_ns the count
+    uint64_t sequence = 0;
+    size_t bytes = 0;  // kFinished: counted in undelivered_bytes_
+    EventLog::Entry entry;
   };
   struct Other {
     uint64_t tag = 0;
-    TaskSlot slot = kNone;  // kNone: a rejection
+    TaskSlot slot = kNone;
     EventRecord event;
-    absl::Status why;
     size_t bytes = 0;
+  };
+  // A range of accepted tasks, or one rejection.
+  struct Verdict {
+    uint64_t first_tag = 0;
+    TaskId first_id = 0;  // 0: a rejection
+    uint64_t count = 0;
+    absl::Status why;
+
+    size_t rejection_bytes() const { return sizeof(*this) + why.message().size(); }
   };
   // Consecutive tags that got consecutive IDs.
   struct Run {
@@ -83,6 +102,10 @@ class Session {
   };
 
   void PushOther(Other other);
+  bool OverLimits() const;
+  bool SinkFull() const;
+  bool SinkStalled() const;
+  void EmitVerdict();
   void Emit(const Pending& pending, std::vector<TaskSlot>* delivered);
   void EmitFinished(const Pending& pending, std::vector<TaskSlot>* delivered);
   const EventRecord& ToEvent(const Pending& pending);
@@ -96,7 +119,7 @@ class Session {
   const scheduler::ClientKey client_;
   EventSink* const sink_;
   TaskTable* const tasks_;
-  const size_t max_unfinished_;
+  const SessionLimits limits_;
 
   TaskSlot head_ = kNone;
   TaskSlot tail_ = kNone;
@@ -104,6 +127,9 @@ class Session {
   absl::btree_map<uint64_t, Run> runs_;  // by first tag
   size_t prune_at_ = 1024;               // runs
 
+  Ring<Verdict> verdicts_;
+  size_t rejections_ = 0;  // among them
+  size_t undelivered_bytes_ = 0;
   Ring<Pending> pending_;
   Ring<Other> others_;  // of the pending kOther, in their order
   size_t other_bytes_ = 0;

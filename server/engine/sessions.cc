@@ -5,7 +5,7 @@
 namespace prefork::engine {
 
 Session& Sessions::Open(const SessionOptions& options, scheduler::ClientKey client, EventSink* sink,
-                        TaskTable* tasks, size_t max_unfinished) {
+                        TaskTable* tasks, const SessionLimits& limits) {
   if (free_.empty()) {
     free_.push_back(static_cast<uint32_t>(by_index_.size()));
     by_index_.emplace_back();
@@ -13,8 +13,7 @@ Session& Sessions::Open(const SessionOptions& options, scheduler::ClientKey clie
   const uint32_t index = free_.back();
   free_.pop_back();
   const SessionId id = next_id_++;
-  by_index_[index] =
-      std::make_unique<Session>(id, index, options, client, sink, tasks, max_unfinished);
+  by_index_[index] = std::make_unique<Session>(id, index, options, client, sink, tasks, limits);
   index_of_.emplace(id, index);
   return *by_index_[index];
 }

@@ -18,7 +18,7 @@ class Sessions {
  public:
   // Makes a session with the next ID and a free index.
   Session& Open(const SessionOptions& options, scheduler::ClientKey client, EventSink* sink,
-                TaskTable* tasks, size_t max_unfinished);
+                TaskTable* tasks, const SessionLimits& limits);
   Watch& OpenWatch(const WatchOptions& options, EventSink* sink, EventLog* log,
                    const TaskTable* tasks, const std::vector<std::string>* pool_names);
   // Null when there is none.

@@ -9,6 +9,13 @@ size_t ReportBytes(const ExitReport& report) {
 
 }  // namespace
 
+void TaskRecord::DropOutput() {
+  if (!detail) return;
+  for (const auto& output : detail->output) {
+    if (output) output->DropKept();
+  }
+}
+
 size_t TaskRecord::footprint_bytes() const {
   size_t bytes = sizeof(*this) + payload.footprint_bytes();
   if (detail) {

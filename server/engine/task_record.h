@@ -68,8 +68,9 @@ struct TaskRecord {
   scheduler::TaskState state = scheduler::TaskState::kQueued;
   scheduler::EndCause cause = scheduler::EndCause::kNone;
   bool has_waiters : 1 = false;
-  bool kept_by_ttl : 1 = false;  // in FinishedTasks
-  bool own_ttl : 1 = false;      // there, with a time of its own
+  bool kept_by_ttl : 1 = false;       // in FinishedTasks
+  bool own_ttl : 1 = false;           // there, with a time of its own
+  bool outlives_session : 1 = false;  // submitted outside sessions: none of them ends it
 
   TaskDetail& EnsureDetail() {
     if (!detail) detail = std::make_unique<TaskDetail>();
@@ -79,7 +80,13 @@ struct TaskRecord {
     if (!outcome) outcome = std::make_unique<TaskOutcome>();
     return *outcome;
   }
-  // Memory held by a finished task, for the bound of kept results.
+  // Null when there were none.
+  const std::vector<ExitReport>* earlier_attempts() const {
+    return detail && !detail->earlier.empty() ? &detail->earlier : nullptr;
+  }
+  // Forgets what it wrote; how much it was stays known.
+  void DropOutput();
+  // Memory held by a finished task, for the bounds of unread and kept results.
   size_t footprint_bytes() const;
 };
 static_assert(sizeof(TaskRecord) <= 200, "a million queued tasks have one each");

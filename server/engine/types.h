@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/shm/segment.h"
 #include "server/pool/pool_spec.h"
@@ -84,6 +85,12 @@ struct TaskSubmission {
   std::shared_ptr<const TaskOptions> options;
   std::string request_id;
   Bytes payload;
+};
+
+// A task that was refused before it came to the engine.
+struct Rejection {
+  uint64_t tag = 0;
+  absl::Status why;
 };
 
 struct ExitReport {

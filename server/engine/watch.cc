@@ -170,8 +170,7 @@ void Watch::Emit(uint64_t sequence) {
   static const auto* const kNothing = new TaskOutcome();
   const TaskOutcome& outcome = task != nullptr && task->outcome ? *task->outcome : *kNothing;
   sink_->AddFinished(0, event, outcome.value, outcome.content_type, outcome.error,
-                     outcome.report.get(),
-                     task != nullptr && task->detail ? &task->detail->earlier : nullptr);
+                     outcome.report.get(), outcome.report ? task->earlier_attempts() : nullptr);
 }
 
 }  // namespace prefork::engine

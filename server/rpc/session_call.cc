@@ -14,7 +14,8 @@
 //
 // Backpressure down: the gate lets a few messages be under way to the engine, no more, and none while the
 // engine has asked for a pause; a client's writes then wait in HTTP/2's window. Up: one write in flight;
-// until it is taken, and while the client's credit is used up, the engine does not get its sink back.
+// until it is taken, the engine does not get its sink back. While the client's credit is used up, the
+// sink wants no events: verdicts go on.
 //
 // The end: whatever comes first of half-close with all tasks finished, a broken rule, the engine's Close,
 // cancel and disconnect sets end_, closes the engine's session at once, and calls Finish when no write is
@@ -41,6 +42,9 @@ constexpr size_t kMaxMessagesAhead = 4;
 constexpr size_t kMaxBytesAhead = 8 << 20;
 constexpr size_t kMaxClientNameBytes = 255;
 constexpr int kMaxResumed = 1'000'000;
+// As task_service.proto says.
+constexpr int kMaxBatchItems = 10'000;
+constexpr int kMaxCancelled = 100'000;
 // Above it a payload had better be uploaded: it would hold up the session's other messages.
 constexpr uint64_t kMaxInlinePayloadBytes = 1 << 20;
 
@@ -115,11 +119,9 @@ absl::Status SessionCall::TakeMessage(v1::SessionRequest* request, size_t bytes)
   if (!opened_) return Violation("open", "is missing: it is the first message of a session");
   switch (request->request_case()) {
     case Request::kSubmit:
-      TakeSubmit(request->mutable_submit(), bytes);
-      return absl::OkStatus();
+      return TakeSubmit(request->mutable_submit(), bytes);
     case Request::kCancel:
-      TakeCancel(request->cancel(), bytes);
-      return absl::OkStatus();
+      return TakeCancel(request->cancel(), bytes);
     case Request::kCredit:
       PostMessage(bytes, [events = request->credit().events()](SessionCall& call) {
         call.AddCredit(events);
@@ -155,20 +157,26 @@ absl::Status SessionCall::TakeOpen(const v1::OpenSession& open, size_t bytes) {
   return absl::OkStatus();
 }
 
-void SessionCall::TakeSubmit(v1::SubmitBatch* batch, size_t bytes) {
+absl::Status SessionCall::TakeSubmit(v1::SubmitBatch* batch, size_t bytes) {
+  if (batch->items_size() > kMaxBatchItems) {
+    return Violation("submit.items", absl::StrCat(batch->items_size(), " items are more than ",
+                                                  kMaxBatchItems, "; send several batches"));
+  }
   PostMessage(bytes, [verdict = submit_reader_.Read(batch)](SessionCall& call) mutable {
-    for (const auto& [tag, why] : verdict.rejected) call.batch_.AddRejected(tag, why);
-    if (!verdict.rejected.empty()) {
-      call.flush_wanted_ = true;
-      call.WriteNext();
+    call.unfinished_ += verdict.tasks.size() + verdict.rejected.size();
+    if (!verdict.rejected.empty()) call.engine_.RejectBatch(call.session_, verdict.rejected);
+    if (!verdict.tasks.empty()) {
+      call.engine_.SubmitBatch(call.session_, std::move(verdict.tasks));
     }
-    if (verdict.tasks.empty()) return;
-    call.unfinished_ += verdict.tasks.size();
-    call.engine_.SubmitBatch(call.session_, std::move(verdict.tasks));
   });
+  return absl::OkStatus();
 }
 
-void SessionCall::TakeCancel(const v1::CancelBatch& cancel, size_t bytes) {
+absl::Status SessionCall::TakeCancel(const v1::CancelBatch& cancel, size_t bytes) {
+  if (const int count = cancel.tags_size() + cancel.task_ids_size(); count > kMaxCancelled) {
+    return Violation("cancel", absl::StrCat(count, " tags and IDs are more than ", kMaxCancelled,
+                                            "; send several batches"));
+  }
   PostMessage(
       bytes, [tags = std::vector<uint64_t>(cancel.tags().begin(), cancel.tags().end()),
               ids = std::vector<engine::TaskId>(cancel.task_ids().begin(), cancel.task_ids().end()),
@@ -178,6 +186,7 @@ void SessionCall::TakeCancel(const v1::CancelBatch& cancel, size_t bytes) {
         for (const engine::TaskId id : ids)
           call.engine_.Cancel(call.caller_, id, force).IgnoreError();
       });
+  return absl::OkStatus();
 }
 
 void SessionCall::OnWriteDone(bool ok) {
@@ -240,13 +249,10 @@ void SessionCall::SpendCredit() {
 void SessionCall::AddCredit(uint64_t events) {
   if (!credit_.has_value()) return;
   const uint64_t room = std::numeric_limits<uint64_t>::max() - *credit_;
+  const bool was_out = *credit_ == 0;
   *credit_ += std::min(events, room);
-  ReturnSink();
-}
-
-// Without credit everything is too much: the engine flushes, and gets its sink back with new credit.
-size_t SessionCall::pending_bytes() const {
-  return credit_ == 0 ? std::numeric_limits<size_t>::max() : batch_.size_bytes();
+  // A sink that is held tells the same when it is given back.
+  if (was_out && !sink_held_) engine_.SinkWritable(session_);
 }
 
 void SessionCall::Flush() {
@@ -285,7 +291,7 @@ void SessionCall::WriteDone(bool ok) {
 }
 
 void SessionCall::ReturnSink() {
-  if (!sink_held_ || writing_ || flush_wanted_ || end_.has_value() || credit_ == 0) return;
+  if (!sink_held_ || writing_ || flush_wanted_ || end_.has_value()) return;
   sink_held_ = false;
   engine_.SinkWritable(session_);
 }

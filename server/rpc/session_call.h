@@ -44,8 +44,8 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void OnDone() override;
   absl::Status TakeMessage(v1::SessionRequest* request, size_t bytes);
   absl::Status TakeOpen(const v1::OpenSession& open, size_t bytes);
-  void TakeSubmit(v1::SubmitBatch* batch, size_t bytes);
-  void TakeCancel(const v1::CancelBatch& cancel, size_t bytes);
+  absl::Status TakeSubmit(v1::SubmitBatch* batch, size_t bytes);
+  absl::Status TakeCancel(const v1::CancelBatch& cancel, size_t bytes);
   // Runs `work` on the engine's thread unless the call has ended by then, and then lets the reader
   // go on if it waits for that.
   template <typename Work>
@@ -60,7 +60,8 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
                    std::string_view content_type, std::string_view error,
                    const engine::ExitReport* report,
                    const std::vector<engine::ExitReport>* earlier) override;
-  size_t pending_bytes() const override;
+  size_t pending_bytes() const override { return batch_.size_bytes(); }
+  bool wants_events() const override { return credit_ != uint64_t{0}; }
   void Flush() override;
   void Close(const absl::Status& why) override;
   void PauseReading(bool pause) override;

@@ -5,22 +5,53 @@
 #include "server/rpc/task_from_proto.h"
 
 namespace prefork::rpc {
+namespace {
+
+// As task_service.proto says. A batch of small items must not stand for far more memory than it is.
+constexpr size_t kMaxCopiedBytes = size_t{64} << 20;
+
+absl::Status TooMuchCopied(int index) {
+  FieldViolations violations;
+  violations.Add("defaults",
+                 absl::StrCat("its copies for items[0] to items[", index, "] are more than ",
+                              kMaxCopiedBytes >> 20,
+                              " MiB; send smaller batches, or the payload with each item"));
+  return violations.ToStatus();
+}
+
+}  // namespace
 
 SubmitVerdict SubmitReader::Read(v1::SubmitBatch* batch) {
   SubmitVerdict verdict;
   verdict.tasks.reserve(batch->items_size());
   const absl::StatusOr<SharedOptions> shared = OptionsOfDefaults(batch->defaults());
+  const size_t defaults_bytes = batch->defaults().ByteSizeLong();
+  size_t copied_bytes = 0;
+  absl::Status too_much;
   for (int i = 0; i < batch->items_size(); ++i) {
     v1::SubmitItem* item = batch->mutable_items(i);
+    copied_bytes += CopiedBytes(batch->defaults(), defaults_bytes, *item);
+    if (copied_bytes > kMaxCopiedBytes) {
+      if (too_much.ok()) too_much = TooMuchCopied(i);
+      verdict.rejected.push_back({item->tag(), too_much});
+      continue;
+    }
     engine::TaskSubmission& task = verdict.tasks.emplace_back();
     task.tag = item->tag();
     absl::Status read = ReadItem(i, batch->defaults(), shared, item, &task);
     if (!read.ok()) {
       verdict.tasks.pop_back();
-      verdict.rejected.emplace_back(item->tag(), std::move(read));
+      verdict.rejected.push_back({item->tag(), std::move(read)});
     }
   }
   return verdict;
+}
+
+size_t SubmitReader::CopiedBytes(const v1::TaskSpec& defaults, size_t defaults_bytes,
+                                 const v1::SubmitItem& item) {
+  // A command is a part of its task's payload.
+  if (item.has_spec() || defaults.has_command()) return defaults_bytes;
+  return item.payload().empty() ? defaults.payload().size() : 0;
 }
 
 absl::StatusOr<SubmitReader::SharedOptions> SubmitReader::OptionsOfDefaults(

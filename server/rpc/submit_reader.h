@@ -3,7 +3,6 @@
 
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,7 +15,7 @@ namespace prefork::rpc {
 // What became of one SubmitBatch.
 struct SubmitVerdict {
   std::vector<engine::TaskSubmission> tasks;
-  std::vector<std::pair<uint64_t, absl::Status>> rejected;  // tag and why
+  std::vector<engine::Rejection> rejected;
 };
 
 // Turns the batches of one session into submissions. All items of a batch without a spec of their own
@@ -33,6 +32,9 @@ class SubmitReader {
  private:
   using SharedOptions = std::shared_ptr<const engine::TaskOptions>;
 
+  // What the item takes from the defaults, beyond what all items share.
+  static size_t CopiedBytes(const v1::TaskSpec& defaults, size_t defaults_bytes,
+                            const v1::SubmitItem& item);
   absl::StatusOr<SharedOptions> OptionsOfDefaults(const v1::TaskSpec& defaults);
   absl::Status ReadItem(int index, const v1::TaskSpec& defaults,
                         const absl::StatusOr<SharedOptions>& shared, v1::SubmitItem* item,

@@ -223,6 +223,15 @@ TEST_F(ClientTest, AFailedTaskIsAResultAndARejectedOneAnError) {
   EXPECT_EQ(rejected.status(), absl::NotFoundError("no pool 'nosuch'"));
 }
 
+TEST_F(ClientTest, ATaskThatAnotherSessionTookOverEndsWithWhatTheDaemonSays) {
+  service_.HoldTasks();
+  Client client = Connect();
+  const auto task = client.Submit({.function = "f"});
+  ASSERT_TRUE(task->WaitAccepted(kPatience).ok());
+  service_.TakeOverTasks();
+  EXPECT_EQ(task->Get(kPatience).status(), absl::AbortedError("taken over by session 2"));
+}
+
 TEST_F(ClientTest, BoundedSubmitWaitsOrRefuses) {
   service_.HoldTasks();
   Client client = Connect({.max_in_flight = 2});

@@ -95,6 +95,20 @@ void FakeService::ReleaseTasks() {
   }
 }
 
+void FakeService::TakeOverTasks() {
+  absl::MutexLock lock(&mu_);
+  for (const auto& [id, task] : held_) {
+    if (task.stream == nullptr || streams_.count(task.stream) == 0) continue;
+    v1::SessionResponse response;
+    v1::TaskRejected* rejected = response.mutable_events()->add_rejected();
+    rejected->set_tag(task.tag);
+    rejected->mutable_status()->set_code(grpc::StatusCode::ABORTED);
+    rejected->mutable_status()->set_message("taken over by session 2");
+    task.stream->Write(response);
+  }
+  held_.clear();
+}
+
 void FakeService::SendEvent(uint64_t task_id, v1::TaskEvent event) {
   absl::MutexLock lock(&mu_);
   const auto held = held_.find(task_id);

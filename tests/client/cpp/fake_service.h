@@ -46,6 +46,7 @@ class FakeService final : public v1::TaskService::Service {
   void RejectWith(grpc::StatusCode code, std::string message);
   void HoldTasks();                 // accept, and finish nothing
   void ReleaseTasks();              // finish all that are held
+  void TakeOverTasks();             // all that are held: another session has them now
   void IgnoreSubmits(bool ignore);  // read, and answer nothing
   void RefuseSessions(grpc::StatusCode code, std::string message);
   void ForgetTasks();  // as a daemon that has lost its state

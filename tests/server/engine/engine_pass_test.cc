@@ -12,6 +12,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "server/engine/engine_impl.h"
+#include "server/engine/errors.h"
 #include "tests/common/os/fake_clock.h"
 #include "tests/server/engine/fake_worker_pool.h"
 #include "tests/server/engine/recording_sink.h"
@@ -475,6 +476,51 @@ TEST_F(EnginePassTest, APredecessorForgottenBetweenTwoBatchesOfAPassIsNotFollowe
   filter.ids = {first};
   ASSERT_TRUE(engine_->Delete(kRoot, filter).ok());
   EXPECT_EQ(engine_->Submit(kRoot, task).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(EnginePassTest, ASessionIsToldWhenAnotherOneTakesItsTaskOver) {
+  FakeWorker& worker = native().AddWorker();
+  RecordingSink first_sink;
+  RecordingSink second_sink;
+  SessionOptions session_options;
+  session_options.caller = kRoot;
+  const SessionId first = engine_->OpenSession(session_options, &first_sink);
+  TaskOptions options;
+  options.pool = "native";
+  options.function = "f";
+  TaskSubmission task;
+  task.tag = 7;
+  task.options = std::make_shared<const TaskOptions>(options);
+  engine_->SubmitBatch(first, {task});
+  Pass();
+  engine_->SinkWritable(first);
+  const TaskId id = first_sink.accepted[7];
+  session_options.resume = {id};
+  const SessionId second = engine_->OpenSession(session_options, &second_sink);
+  Pass();
+  engine_->SinkWritable(second);
+  ASSERT_TRUE(first_sink.rejected.contains(7));
+  EXPECT_EQ(first_sink.rejected[7].code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(ReasonOf(first_sink.rejected[7]), reason::kTakenOver);
+  Claim(worker);
+  worker.Finish(id);
+  Pass();
+  EXPECT_THAT(first_sink.ends, IsEmpty());
+  ASSERT_THAT(second_sink.ends, SizeIs(1));
+  EXPECT_EQ(second_sink.ends[0].task, id);
+  engine_->CloseSession(first);
+  engine_->CloseSession(second);
+}
+
+TEST_F(EnginePassTest, ATaskOfNoSessionOutlivesTheSessionThatResumesIt) {
+  const TaskId id = Submit();
+  RecordingSink sink;
+  SessionOptions session_options;
+  session_options.caller = kRoot;
+  session_options.resume = {id};
+  engine_->CloseSession(engine_->OpenSession(session_options, &sink));
+  Pass();
+  EXPECT_EQ(Info(id).state, TaskState::kQueued);
 }
 
 TEST_F(EnginePassTest, APoolSaysWhyItIsDegraded) {

@@ -97,5 +97,18 @@ TEST(OutputBufferTest, EveryByteReadIsTheByteWrittenAtItsOffset) {
   }
 }
 
+TEST(OutputBufferTest, WhatComesAfterADropIsKeptAtItsOffset) {
+  OutputBuffer buffer(8);
+  buffer.Append("0123456789");
+  buffer.DropKept();
+  EXPECT_TRUE(buffer.Read(0).empty());
+  EXPECT_EQ(buffer.total_bytes(), 10u);
+  buffer.Append("ab");
+  ASSERT_EQ(buffer.Read(0).size(), 1u);
+  EXPECT_EQ(buffer.Read(0)[0].offset, 10u);
+  EXPECT_EQ(buffer.Read(0)[0].data, "ab");
+  EXPECT_EQ(buffer.Tail(5), "ab");
+}
+
 }  // namespace
 }  // namespace prefork::engine

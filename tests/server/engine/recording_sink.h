@@ -60,6 +60,7 @@ class RecordingSink : public EventSink {
     pending_ += event_bytes;
   }
   size_t pending_bytes() const override { return pending_; }
+  bool wants_events() const override { return takes_events; }
   void Flush() override {
     pending_ = 0;
     ++flushes;
@@ -85,6 +86,7 @@ class RecordingSink : public EventSink {
   }
 
   size_t event_bytes = 100;
+  bool takes_events = true;
   size_t flushes = 0;
   std::map<uint64_t, TaskId> accepted;
   std::map<uint64_t, absl::Status> rejected;

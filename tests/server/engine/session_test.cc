@@ -18,11 +18,13 @@ using ::testing::SizeIs;
 
 class SessionTest : public ::testing::Test {
  protected:
+  static constexpr size_t kMaxUndelivered = 1 << 20;
+
   SessionTest() { Open({}, 1000); }
 
   void Open(SessionOptions options, size_t max_unfinished) {
-    session_ =
-        std::make_unique<Session>(1, 0, std::move(options), 1, &sink_, &tasks_, max_unfinished);
+    session_ = std::make_unique<Session>(1, 0, std::move(options), 1, &sink_, &tasks_,
+                                         SessionLimits{max_unfinished, kMaxUndelivered});
   }
   TaskSlot Accept(uint64_t tag) {
     const TaskSlot slot = tasks_.Add();
@@ -59,10 +61,12 @@ class SessionTest : public ::testing::Test {
     return delivered;
   }
   void FlushAll() {
-    while (session_->wants_flush()) {
+    size_t flushes = sink_.flushes;
+    do {
+      flushes = sink_.flushes;
       Flush();
       session_->SetWritable();
-    }
+    } while (sink_.flushes != flushes);
   }
 
   TaskTable tasks_{1};
@@ -144,6 +148,20 @@ TEST_F(SessionTest, AClientThatDoesNotReadCostsStatesAndOutputButNoEnds) {
   EXPECT_THAT(sink_.ends, SizeIs(10'000));
 }
 
+TEST_F(SessionTest, WithoutCreditStatesAndOutputAreBoundedToo) {
+  SessionOptions options;
+  options.states = options.output = true;
+  Open(options, 1000);
+  sink_.takes_events = false;
+  const TaskSlot slot = Accept(1);
+  for (int i = 0; i < 100'000; ++i) State(slot, TaskState::kRunning);
+  for (int i = 0; i < 100; ++i) Output(slot, 1 << 20);
+  FlushAll();
+  sink_.takes_events = true;
+  FlushAll();
+  EXPECT_LT(sink_.events.size(), 20'000u);
+}
+
 TEST_F(SessionTest, ATaskThatWasTakenOverIsSilentHere) {
   SessionOptions options;
   options.states = options.output = true;
@@ -172,6 +190,100 @@ TEST_F(SessionTest, ReadingStopsOverTheShareAndGoesOnAtThreeQuarters) {
   session_->Detach(slots[25]);
   session_->UpdateReading();
   EXPECT_FALSE(sink_.paused);
+}
+
+TEST_F(SessionTest, UnreadRejectionsStopTheReadingLikeTasks) {
+  Open({}, 100);
+  Accept(0);
+  Flush();  // not writable from here on
+  for (uint64_t tag = 1; tag <= 100; ++tag) session_->AddRejected(tag, absl::NotFoundError("x"));
+  session_->UpdateReading();
+  EXPECT_TRUE(sink_.paused);
+  session_->SetWritable();
+  Flush();
+  session_->SetWritable();
+  session_->UpdateReading();
+  EXPECT_FALSE(sink_.paused);
+  EXPECT_THAT(sink_.rejected, SizeIs(100));
+}
+
+TEST_F(SessionTest, AFlushOfRejectionsIsBounded) {
+  sink_.event_bytes = 64 << 10;
+  for (uint64_t tag = 0; tag < 50; ++tag) session_->AddRejected(tag, absl::NotFoundError("x"));
+  Flush();
+  EXPECT_LE(sink_.rejected.size(), 4u);
+  session_->SetWritable();
+  FlushAll();
+  EXPECT_THAT(sink_.rejected, SizeIs(50));
+}
+
+TEST_F(SessionTest, UnreadResultsStopTheReadingByTheirBytesAndLoseTheirOutput) {
+  Accept(100);
+  Flush();  // not writable from here on
+  std::vector<TaskSlot> slots;
+  for (uint64_t tag = 0; tag < 3; ++tag) {
+    slots.push_back(Accept(tag));
+    tasks_.at(slots.back()).EnsureOutcome().value = Bytes(std::string(kMaxUndelivered / 2, 'v'));
+    auto& output = tasks_.at(slots.back()).EnsureDetail().output[0];
+    output = std::make_unique<OutputBuffer>(1000);
+    output->Append("what it wrote");
+  }
+  Finish(slots[0]);
+  session_->UpdateReading();
+  EXPECT_FALSE(sink_.paused);
+  EXPECT_THAT(tasks_.at(slots[0]).detail->output[0]->Read(0), SizeIs(1));
+  Finish(slots[1]);
+  Finish(slots[2]);
+  session_->UpdateReading();
+  EXPECT_TRUE(sink_.paused);
+  EXPECT_THAT(tasks_.at(slots[2]).detail->output[0]->Read(0), IsEmpty());
+  EXPECT_EQ(tasks_.at(slots[2]).detail->output[0]->total_bytes(), 13u);
+  session_->Detach(slots[1]);  // taken over
+  session_->SetWritable();
+  FlushAll();
+  session_->UpdateReading();
+  EXPECT_FALSE(sink_.paused);
+  EXPECT_THAT(sink_.ends, SizeIs(2));
+}
+
+TEST_F(SessionTest, VerdictsNeedNoCreditAndEventsWaitForIt) {
+  sink_.takes_events = false;
+  const TaskSlot slot = Accept(1);
+  Finish(slot);
+  session_->AddRejected(2, absl::NotFoundError("x"));
+  FlushAll();
+  EXPECT_THAT(sink_.accepted, SizeIs(1));
+  EXPECT_THAT(sink_.rejected, SizeIs(1));
+  EXPECT_THAT(sink_.ends, IsEmpty());
+  sink_.takes_events = true;
+  FlushAll();
+  EXPECT_THAT(sink_.ends, SizeIs(1));
+}
+
+TEST_F(SessionTest, ASessionWithoutCreditIsReadAndItsSubmitsAreRefused) {
+  Open({}, 10);
+  sink_.takes_events = false;
+  for (uint64_t tag = 0; tag <= 10; ++tag) Accept(tag);
+  session_->UpdateReading();
+  EXPECT_FALSE(sink_.paused) << "its credit comes the same way";
+  EXPECT_TRUE(session_->refuses_submits());
+  sink_.takes_events = true;
+  session_->UpdateReading();
+  EXPECT_TRUE(sink_.paused);
+  EXPECT_FALSE(session_->refuses_submits());
+}
+
+TEST_F(SessionTest, EarlierAttemptsAreToldOnlyWithAReport) {
+  const TaskSlot plain = Accept(1);
+  tasks_.at(plain).EnsureDetail().earlier.resize(2);
+  Finish(plain);
+  const TaskSlot failed = Accept(2);
+  tasks_.at(failed).EnsureDetail().earlier.resize(2);
+  tasks_.at(failed).EnsureOutcome().report = std::make_unique<ExitReport>();
+  Finish(failed, TaskState::kFailed);
+  FlushAll();
+  EXPECT_THAT(sink_.FindEnd(1)->earlier, IsEmpty());
+  EXPECT_THAT(sink_.FindEnd(2)->earlier, SizeIs(2));
 }
 
 TEST_F(SessionTest, FindsItsTasksByTagWhateverTheOrderOfTags) {

@@ -74,8 +74,10 @@ void FakeEngine::Finish(TaskId id, scheduler::TaskState state, std::string value
   for (auto& [session_id, session] : sessions) {
     const bool watches = session.watch.tasks;
     if (session_id != task.session && !watches) continue;
-    session.sink->AddFinished(watches ? 0 : task.tag, event, task.info.value,
-                              task.info.value_content_type, task.info.error, nullptr, nullptr);
+    session.held.push_back([&task, event, sink = session.sink, tag = watches ? 0 : task.tag] {
+      sink->AddFinished(tag, event, task.info.value, task.info.value_content_type, task.info.error,
+                        nullptr, nullptr);
+    });
     touched_.insert(session_id);
   }
   for (auto wait = waits_.begin(); wait != waits_.end();) {
@@ -111,6 +113,10 @@ void FakeEngine::FlushSinks() {
       continue;
     }
     it = touched_.erase(it);
+    auto& held = session.held;
+    size_t given = 0;
+    while (given < held.size() && session.sink->wants_events()) held[given++]();
+    held.erase(held.begin(), held.begin() + given);
     // As the true one: a sink that has nothing is not flushed.
     if (session.sink->pending_bytes() == 0) continue;
     session.writable = false;
@@ -159,6 +165,15 @@ void FakeEngine::SubmitBatch(SessionId session, std::vector<engine::TaskSubmissi
   FlushSinks();
 }
 
+void FakeEngine::RejectBatch(SessionId session, const std::vector<engine::Rejection>& rejected) {
+  Note(absl::StrCat("RejectBatch ", rejected.size()));
+  for (const engine::Rejection& rejection : rejected) {
+    sessions.at(session).sink->AddRejected(rejection.tag, rejection.why);
+  }
+  touched_.insert(session);
+  FlushSinks();
+}
+
 void FakeEngine::CancelTags(SessionId session, const std::vector<uint64_t>& tags, bool force) {
   for (const uint64_t tag : tags) {
     Note(absl::StrCat("CancelTag ", tag, force ? " force" : ""));
@@ -174,8 +189,8 @@ void FakeEngine::CancelTags(SessionId session, const std::vector<uint64_t>& tags
 void FakeEngine::SinkWritable(SessionId session) {
   const auto found = sessions.find(session);
   if (found == sessions.end()) return;
-  PREFORK_CHECK(!found->second.writable);
   found->second.writable = true;
+  touched_.insert(session);
   FlushSinks();
 }
 

@@ -34,7 +34,8 @@ class FakeEngine final : public engine::Engine {
     engine::WatchOptions watch;
     engine::EventSink* sink = nullptr;
     bool writable = true;
-    int paused = 0;
+    // Events that the sink does not want yet.
+    std::vector<std::function<void()>> held = {};
   };
   struct Task {
     engine::TaskInfo info;
@@ -68,6 +69,8 @@ class FakeEngine final : public engine::Engine {
                                 engine::EventSink* sink) override;
   void CloseSession(engine::SessionId session) override;
   void SubmitBatch(engine::SessionId session, std::vector<engine::TaskSubmission> batch) override;
+  void RejectBatch(engine::SessionId session,
+                   const std::vector<engine::Rejection>& rejected) override;
   void CancelTags(engine::SessionId session, const std::vector<uint64_t>& tags,
                   bool force) override;
   void SinkWritable(engine::SessionId session) override;

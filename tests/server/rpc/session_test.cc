@@ -168,15 +168,84 @@ TEST_F(SessionTest, ASecondOpenEndsTheSession) {
   engine_.RunOnThread([&] { EXPECT_TRUE(engine_.sessions.empty()); });
 }
 
-TEST_F(SessionTest, WithoutCreditEventsWaitInTheDaemon) {
+TEST_F(SessionTest, RejectionsTakeTheEnginesWayWithTheirFlushes) {
+  SessionClient client(stub_.get(), Context());
+  ASSERT_TRUE(client.Open());
+  v1::SessionRequest request;
+  request.mutable_submit()->add_items()->set_tag(5);
+  client.stream()->Write(request);
+  client.stream()->WritesDone();
+  ASSERT_TRUE(client.ReadUntil([&] { return client.rejected.size() == 1; }));
+  EXPECT_TRUE(client.rejected.contains(5));
+  EXPECT_TRUE(client.Finish().ok()) << "nothing is unfinished";
+  engine_.RunOnThread([&] { EXPECT_THAT(engine_.calls, Contains("RejectBatch 1")); });
+}
+
+TEST_F(SessionTest, ABatchOfTooManyItemsEndsTheSession) {
+  SessionClient client(stub_.get(), Context());
+  ASSERT_TRUE(client.Open());
+  client.Submit(1, 10'001);
+  EXPECT_FALSE(client.ReadUntil([&] { return client.accepted > 0; }));
+  const grpc::Status status = client.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(status.error_message(),
+            "submit.items: 10001 items are more than 10000; send several batches");
+}
+
+TEST_F(SessionTest, ItemsThatMultiplyTheDefaultsBeyondTheBoundAreRejected) {
+  SessionClient client(stub_.get(), Context());
+  ASSERT_TRUE(client.Open());
+  v1::SessionRequest request;
+  request.mutable_submit()->mutable_defaults()->set_function("echo");
+  request.mutable_submit()->mutable_defaults()->set_payload(std::string(16 << 10, 'x'));
+  for (uint64_t tag = 1; tag <= 4100; ++tag) request.mutable_submit()->add_items()->set_tag(tag);
+  client.stream()->Write(request);
+  ASSERT_TRUE(
+      client.ReadUntil([&] { return client.accepted == 4096 && client.rejected.size() == 4; }));
+  EXPECT_EQ(client.rejected.at(4100).message(),
+            "defaults: its copies for items[0] to items[4096] are more than 64 MiB; send smaller "
+            "batches, or the payload with each item");
+}
+
+TEST_F(SessionTest, ItemsWithASpecOfTheirOwnCountAllThatTheyAreMergedWith) {
+  SessionClient client(stub_.get(), Context());
+  ASSERT_TRUE(client.Open());
+  v1::SessionRequest request;
+  v1::Command* command = request.mutable_submit()->mutable_defaults()->mutable_command();
+  command->add_argv("echo");
+  command->add_argv(std::string(1 << 20, 'x'));
+  for (uint64_t tag = 1; tag <= 70; ++tag) {
+    v1::SubmitItem* item = request.mutable_submit()->add_items();
+    item->set_tag(tag);
+    item->mutable_spec()->set_priority(1);
+  }
+  client.stream()->Write(request);
+  ASSERT_TRUE(
+      client.ReadUntil([&] { return client.accepted == 63 && client.rejected.size() == 7; }));
+}
+
+TEST_F(SessionTest, TooManyCancelsInOneMessageEndTheSession) {
+  SessionClient client(stub_.get(), Context());
+  ASSERT_TRUE(client.Open());
+  v1::SessionRequest request;
+  for (uint64_t tag = 0; tag <= 100'000; ++tag) request.mutable_cancel()->add_tags(tag);
+  client.stream()->Write(request);
+  v1::SessionResponse response;
+  EXPECT_FALSE(client.stream()->Read(&response));
+  EXPECT_THAT(client.Finish().error_message(),
+              HasSubstr("100001 tags and IDs are more than 100000"));
+}
+
+TEST_F(SessionTest, WithoutCreditEventsWaitInTheDaemonAndVerdictsDoNot) {
   AnswerWithPayload();
   SessionClient client(stub_.get(), Context());
   ASSERT_TRUE(client.Open(/*credit=*/1));
   client.Submit(1, 1);
   ASSERT_TRUE(client.ReadUntil([&] { return client.finished.size() == 1; }));
   client.Submit(2, 1);
-  ASSERT_TRUE(WaitFor([&] { return engine_.tasks.size() == 2; }));
-  engine_.RunOnThread([&] { EXPECT_FALSE(engine_.sessions.begin()->second.writable); });
+  ASSERT_TRUE(client.ReadUntil([&] { return client.accepted == 2; }));
+  engine_.RunOnThread([&] { EXPECT_FALSE(engine_.sessions.begin()->second.held.empty()); });
+  EXPECT_EQ(client.finished.size(), 1);
 
   v1::SessionRequest credit;
   credit.mutable_credit()->set_events(1);
