@@ -254,7 +254,9 @@ absl::Status QueueConsumer::Step(bool claim, std::optional<Record>* record) {
                                                      std::memory_order_acq_rel)) {
       state = Word(ClaimState::kReady);
     }
-    if (state != Word(ClaimState::kReady) && state != Word(ClaimState::kRevoked)) {
+    // What nobody claims, nobody revokes.
+    const bool revoked = claim && state == Word(ClaimState::kRevoked);
+    if (state != Word(ClaimState::kReady) && !revoked) {
       return absl::DataLossError(absl::StrCat("record at ", next_, " has claim word ", state));
     }
     if (state == Word(ClaimState::kReady)) {

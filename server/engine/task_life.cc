@@ -99,7 +99,7 @@ void TaskLife::Dispatched(TaskSlot slot, uint32_t attempt, const WorkerLink& lin
 
 void TaskLife::NoteStart(TaskSlot slot, int64_t started_ns) {
   TaskRecord& record = core_->tasks.at(slot);
-  record.started_ns = core_->WallOf(started_ns);
+  record.started_ns = std::max(core_->WallOf(started_ns), record.submitted_ns);
   if (record.first_started_ns == 0) record.first_started_ns = record.started_ns;
 }
 

@@ -48,6 +48,9 @@ absl::StatusOr<shm::StartedRecord> ReadStarted(std::span<const std::byte> body) 
   Reader reader("started", body);
   shm::StartedRecord fields;
   if (!reader.ReadFixed(&fields) || !reader.AtEnd()) return reader.WrongLength();
+  if (fields.started_ns <= 0) {
+    return reader.Nonsense(absl::StrCat("it started at ", fields.started_ns, " ns"));
+  }
   return fields;
 }
 

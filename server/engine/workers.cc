@@ -213,6 +213,9 @@ void Workers::OnTaskFinished(WorkerLink& link, const InFlight& task, FinishedRep
   if (report.outcome == shm::TaskOutcome::kExited && report.wait_status != 0) {
     cause = EndCause::kTaskError;
   }
+  // The worker's clock is ours, but its word is not: nothing ends in the future.
+  report.finished_ns = std::min(report.finished_ns, core_->now_ns);
+  report.started_ns = std::min(report.started_ns, report.finished_ns);
   const int64_t run_ns = report.finished_ns - report.started_ns;
   life_->NoteFinished(task.slot, std::move(report));
   core_->scheduler.Finished(link.key, task.slot, cause, run_ns, core_->now_ns);
@@ -332,10 +335,20 @@ TaskSlot Workers::RunningTask(const WorkerLink& link) const {
   return running;
 }
 
+// The one task that the death of the worker ends.
+TaskSlot Workers::TaskAtDeath(WorkerLink& link) const {
+  // The claim words of a worker that wrote nonsense prove nothing: it may have begun its next task.
+  if (link.poisoned) {
+    const InFlight* const next = link.Front();
+    return next == nullptr ? kNone : next->slot;
+  }
+  return RunningTask(link);
+}
+
 void Workers::OnExited(PoolEntry& pool, pool::Worker& worker, const pool::WorkerExit& exit) {
   WorkerLink& link = *Find(worker.tag());
   Drain(link);  // all of it: nobody writes any more
-  const TaskSlot running = link.ready ? RunningTask(link) : kNone;
+  const TaskSlot running = link.ready ? TaskAtDeath(link) : kNone;
   if (running != kNone) {
     life_->NoteWorkerExit(running, exit);
     const bool by_client = exit.wait_status && WIFSIGNALED(*exit.wait_status) &&

@@ -86,6 +86,7 @@ class Workers : private LaneListener {
   size_t Drain(WorkerLink& link);
   void Activate(WorkerLink& link);
   TaskSlot RunningTask(const WorkerLink& link) const;
+  TaskSlot TaskAtDeath(WorkerLink& link) const;
   void NoteBusy(WorkerLink& link);
   void EmitWorker(const PoolEntry& pool, pool::Worker& worker, WorkerState state,
                   const pool::WorkerExit* exit, TaskId task);

@@ -317,6 +317,12 @@ void WorkerProcess::ExpectEnd(ExitReason reason, std::string_view detail) {
 }
 
 void WorkerProcess::Kill(ExitReason reason, std::string_view detail) {
+  // Nonsense that is found in the lane of a dead worker still is why it ended.
+  const bool post_mortem = state_ == WorkerState::kDead && reason == ExitReason::kProtocolViolation;
+  if (post_mortem && kill_reason_ == ExitReason::kNone) {
+    kill_reason_ = reason;
+    kill_detail_ = std::string(detail);
+  }
   if (state_ == WorkerState::kDead || state_ == WorkerState::kExited) return;
   ExpectEnd(reason, detail);
   killed_ = true;
