@@ -87,6 +87,8 @@ FeedResult FeedLane(WorkerLink& link, TaskSlot slot, const TaskRecord& task, uin
 bool RevokeFromLane(WorkerLink& link, TaskSlot slot) {
   InFlight* const entry = link.Find(slot);
   if (entry == nullptr) return false;
+  // The next task of a worker that wrote nonsense may have begun, whatever its claim word says.
+  if (link.poisoned && entry == link.Front()) return false;
   PublishLane(link);  // only published records can be revoked
   if (!link.worker->lane().down().Revoke(entry->position)) return false;
   const uint64_t segment_id = entry->segment_id;

@@ -13,10 +13,10 @@
 
 namespace prefork::fault {
 
-std::string FaultyWorkerProgram() { return kFaultyWorkerProgram; }
+std::vector<std::string> UseSabotagedWorkers() { return {"--worker-program", kSabotagedWorker}; }
 
-std::vector<std::string> UseSabotagedWorkers() {
-  return {"--worker-program", FaultyWorkerProgram()};
+std::vector<std::string> UseFaultyWorkers() {
+  return {"--worker-program", worker_testing::kFaultyWorkerProgram};
 }
 
 std::string MisbehavingPool(const std::string& name, int size, const std::string& more) {
@@ -29,22 +29,27 @@ std::string CommandPool(const std::string& name, int size, const std::string& mo
 }
 
 FaultBed::FaultBed(testing::DaemonOptions options, client::EventOptions events) {
-  if (options.ready_timeout < kPatience) options.ready_timeout = kPatience;
+  Start(std::move(options));
+  client_ = Connect(events);
+  ExpectWhole();
+  NoteDescriptors();
+}
+
+FaultBed::FaultBed(Broken, testing::DaemonOptions options) {
+  Start(std::move(options));
+  client_ = Connect();
+}
+
+FaultBed::~FaultBed() { ExpectWhole(); }
+
+void FaultBed::Start(testing::DaemonOptions options) {
+  options.ready_timeout = std::max(options.ready_timeout, kPatience);
   absl::StatusOr<std::unique_ptr<testing::Daemon>> daemon = testing::Daemon::Start(options);
   if (!daemon.ok()) {
     ADD_FAILURE() << daemon.status();
     std::abort();  // nothing that follows makes sense
   }
   daemon_ = *std::move(daemon);
-  client_ = Connect(events);
-  if (options.wait_until_ready) {
-    ExpectWhole();
-    NoteDescriptors();
-  }
-}
-
-FaultBed::~FaultBed() {
-  if (expect_wholeness_) ExpectWhole();
 }
 
 std::unique_ptr<client::Client> FaultBed::Connect(client::EventOptions events) const {

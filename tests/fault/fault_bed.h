@@ -36,7 +36,11 @@ inline constexpr absl::Duration kPatience = absl::Seconds(30);
 // it than before, and no process, socket or shared memory after its end.
 class FaultBed {
  public:
+  // Waits until it is whole.
   explicit FaultBed(testing::DaemonOptions options, client::EventOptions events = {});
+  // One that begins with broken pools, and without a count of its descriptors.
+  struct Broken {};
+  FaultBed(Broken, testing::DaemonOptions options);
   ~FaultBed();
   FaultBed(const FaultBed&) = delete;
   FaultBed& operator=(const FaultBed&) = delete;
@@ -46,11 +50,8 @@ class FaultBed {
   client::Api& api() { return client_->api(); }
   std::unique_ptr<client::Client> Connect(client::EventOptions events = {}) const;
 
-  // Counts the daemon's descriptors; what is open now is allowed at the end. Called by the
-  // constructor, when every pool is whole for the first time.
+  // Counts the daemon's descriptors; what is open now is allowed at the end.
   void NoteDescriptors();
-  // Tests that mean to leave a pool broken, or the daemon dead, call this.
-  void ExpectNoWholeness() { expect_wholeness_ = false; }
   // Each pool READY at its size with idle workers, nothing unfinished, no zombie, no descriptor
   // lost. Waits for it.
   void ExpectWhole();
@@ -76,12 +77,12 @@ class FaultBed {
   std::vector<pid_t> Zombies() const;
 
  private:
+  void Start(testing::DaemonOptions options);
   bool IsWhole(std::string* why);
 
   std::unique_ptr<testing::Daemon> daemon_;
   std::unique_ptr<client::Client> client_;
   uint64_t allowed_descriptors_ = 0;
-  bool expect_wholeness_ = true;
 };
 
 bool IsAlive(pid_t pid);
