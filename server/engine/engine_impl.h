@@ -95,6 +95,8 @@ class EngineImpl final : public Engine {
   std::unique_ptr<pool::WorkerPool> MakePool(const pool::PoolSpec& spec,
                                              pool::PoolObserver* observer);
 
+  TaskInfo Describe(TaskSlot slot) const;
+
   // The pass.
   bool RunPass();
   void ArmTimer();

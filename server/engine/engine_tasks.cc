@@ -48,7 +48,16 @@ absl::StatusOr<std::pair<TaskId, bool>> EngineImpl::Submit(const Caller& caller,
 absl::StatusOr<TaskInfo> EngineImpl::Get(const Caller& caller, TaskId id) const {
   const absl::StatusOr<TaskSlot> slot = FindTask(caller, id);
   if (!slot.ok()) return slot.status();
-  return MakeTaskInfo(core_, *slot);
+  return Describe(*slot);
+}
+
+// The start of a task among tiny ones is not announced; its claim word tells who looks.
+TaskInfo EngineImpl::Describe(TaskSlot slot) const {
+  TaskInfo info = MakeTaskInfo(core_, slot);
+  if (info.state == scheduler::TaskState::kDispatched && workers_.IsRunning(slot)) {
+    info.state = scheduler::TaskState::kRunning;
+  }
+  return info;
 }
 
 void EngineImpl::ForEachMatch(const Caller& caller, const TaskFilter& filter, TaskId cursor,
@@ -78,7 +87,7 @@ std::vector<TaskInfo> EngineImpl::List(const Caller& caller, const TaskFilter& f
       *next = tasks.empty() ? 0 : tasks.back().id;
       return false;
     }
-    tasks.push_back(MakeTaskInfo(core_, slot));
+    tasks.push_back(Describe(slot));
     return true;
   });
   return tasks;

@@ -335,6 +335,11 @@ TaskSlot Workers::RunningTask(const WorkerLink& link) const {
   return running;
 }
 
+bool Workers::IsRunning(TaskSlot slot) const {
+  const WorkerLink* const link = Find(core_->scheduler.worker(slot));
+  return link != nullptr && RunningTask(*link) == slot;
+}
+
 // The one task that the death of the worker ends.
 TaskSlot Workers::TaskAtDeath(WorkerLink& link) const {
   // The claim words of a worker that wrote nonsense prove nothing: it may have begun its next task.

@@ -57,6 +57,8 @@ class Workers : private LaneListener {
   absl::Status SignalTask(TaskSlot slot, int signal);
   // Sends a client's signal to the worker's tree.
   absl::Status Signal(WorkerLink& link, int signal, bool include_worker);
+  // Has a worker claimed the task and not finished it?
+  bool IsRunning(TaskSlot slot) const;
   WorkerLink* Find(scheduler::WorkerKey key);
   const WorkerLink* Find(scheduler::WorkerKey key) const;
 

@@ -19,6 +19,8 @@ std::vector<std::string> UseFaultyWorkers() {
   return {"--worker-program", worker_testing::kFaultyWorkerProgram};
 }
 
+std::string FakeZygoteProgram() { return kFakeZygote; }
+
 std::string MisbehavingPool(const std::string& name, int size, const std::string& more) {
   return absl::StrCat("[pool.", name, "]\nruntime = \"native\"\nsize = ", size, "\nmodules = [\"",
                       worker_testing::kTestModule, "\"]\n", more, "\n");
@@ -40,7 +42,9 @@ FaultBed::FaultBed(Broken, testing::DaemonOptions options) {
   client_ = Connect();
 }
 
-FaultBed::~FaultBed() { ExpectWhole(); }
+FaultBed::~FaultBed() {
+  if (daemon_->running()) ExpectWhole();
+}
 
 void FaultBed::Start(testing::DaemonOptions options) {
   options.ready_timeout = std::max(options.ready_timeout, kPatience);

@@ -23,6 +23,8 @@ namespace prefork::fault {
 std::vector<std::string> UseSabotagedWorkers();
 // Flags of a daemon whose workers do what PREFORK_FAULT in the environment of a pool says.
 std::vector<std::string> UseFaultyWorkers();
+// The zygote that misbehaves by itself (tests/server/pool/fake_zygote.cc).
+std::string FakeZygoteProgram();
 // [pool.NAME] of the runtime native with the functions that misbehave on request.
 std::string MisbehavingPool(const std::string& name, int size, const std::string& more = "");
 // [pool.NAME] of the runtime command.
@@ -49,6 +51,8 @@ class FaultBed {
   client::Client& client() { return *client_; }
   client::Api& api() { return client_->api(); }
   std::unique_ptr<client::Client> Connect(client::EventOptions events = {}) const;
+  // After the daemon was killed and another one has its socket.
+  void Reconnect() { client_ = Connect(); }
 
   // Counts the daemon's descriptors; what is open now is allowed at the end.
   void NoteDescriptors();

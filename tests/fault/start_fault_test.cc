@@ -129,7 +129,7 @@ TEST_F(StartFaultTest, WorkersThatSayNonsense) {
   FaultBed bed(FaultBed::Broken(),
                {.config = MisbehavingPool("sound", 1) +
                           FaultyWorkersUntilCured("broken", "message@before_ready")});
-  ExpectDegraded(bed, "protocol");
+  ExpectDegraded(bed, "nonsense on its control socket");
   ExpectNobodyWaits(bed);
   ExpectRecovery(bed, /*reload=*/true);
 }
@@ -160,8 +160,9 @@ TEST_F(StartFaultTest, OneWorkerInTenDies) {
                {.config = MisbehavingPool("sound", 1) +
                           FaultyWorkersUntilCured("broken", "exit@before_ready:every=10",
                                                   "max_tasks_per_worker = 2")});
-  for (int i = 0; i < 60; ++i) bed.ExpectWorks("broken");
-  EXPECT_GT(bed.Pool("broken").worker_exits(), 0u);
+  for (int i = 0; i < 100; ++i) bed.ExpectWorks("broken");
+  EXPECT_TRUE(testing::WaitFor([&] { return bed.Pool("broken").worker_exits() > 0; }, kPatience))
+      << bed.Workers("broken").at(0).ShortDebugString() << bed.daemon().Log();
 }
 
 TEST_F(StartFaultTest, OneWorkerInTenHangs) {
@@ -170,8 +171,9 @@ TEST_F(StartFaultTest, OneWorkerInTenHangs) {
       {.config = MisbehavingPool("sound", 1) +
                  FaultyWorkersUntilCured("broken", "hang@before_ready:every=10",
                                          "max_tasks_per_worker = 2\nstart_timeout = \"500ms\"")});
-  for (int i = 0; i < 60; ++i) bed.ExpectWorks("broken");
-  EXPECT_GT(bed.Pool("broken").worker_exits(), 0u);
+  for (int i = 0; i < 100; ++i) bed.ExpectWorks("broken");
+  EXPECT_TRUE(testing::WaitFor([&] { return bed.Pool("broken").worker_exits() > 0; }, kPatience))
+      << bed.Workers("broken").at(0).ShortDebugString() << bed.daemon().Log();
 }
 
 TEST_F(StartFaultTest, ADedicatedTaskWhoseProcessDiesIsToldWhy) {

@@ -1,0 +1,179 @@
+// Descriptors, processes and memory run out. Whoever asks is told, what runs goes on, and when
+// there is room again everything is as before.
+#include <signal.h>
+#include <sys/resource.h>
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/fault/fault_bed.h"
+#include "tests/fault/strike_file.h"
+
+namespace prefork::fault {
+namespace {
+
+using client::TaskHandle;
+using client::TaskResult;
+using client::TaskState;
+using ::testing::HasSubstr;
+
+// As long as it lives, the daemon can open `spare` more descriptors.
+class DescriptorShortage {
+ public:
+  DescriptorShortage(const FaultBed& bed, const testing::Daemon& daemon, uint64_t spare)
+      : pid_(daemon.pid()) {
+    EXPECT_EQ(prlimit(pid_, RLIMIT_NOFILE, nullptr, &before_), 0);
+    // What is open has the lowest numbers, or nearly so.
+    const rlimit tight = {bed.Descriptors() + spare, before_.rlim_max};
+    EXPECT_EQ(prlimit(pid_, RLIMIT_NOFILE, &tight, nullptr), 0);
+  }
+  ~DescriptorShortage() { EXPECT_EQ(prlimit(pid_, RLIMIT_NOFILE, &before_, nullptr), 0); }
+  DescriptorShortage(const DescriptorShortage&) = delete;
+  DescriptorShortage& operator=(const DescriptorShortage&) = delete;
+
+ private:
+  const pid_t pid_;
+  rlimit before_ = {};
+};
+
+TEST(ResourceFaultTest, NoDescriptorsForANewWorker) {
+  FaultBed bed({.config = MisbehavingPool("p", 3)});
+  {
+    const DescriptorShortage shortage(bed, bed.daemon(), 0);
+    for (const v1::Worker& worker : bed.Workers("p")) {
+      if (worker.index() == 0) continue;
+      ASSERT_EQ(kill(worker.pid(), SIGKILL), 0);
+    }
+    ASSERT_TRUE(testing::WaitFor([&] { return bed.Pool("p").worker_exits() == 2; }));
+    for (int i = 0; i < 20; ++i) bed.ExpectWorks("p");
+  }
+}
+
+TEST(ResourceFaultTest, NoDescriptorsForALargePool) {
+  FaultBed bed({.config = MisbehavingPool("p", 1)});
+  bed.api().set_call_timeout(absl::Seconds(3));
+  {
+    const DescriptorShortage shortage(bed, bed.daemon(), 40);
+    const absl::StatusOr<v1::Pool> scaled = bed.api().ScalePool("p", 30);
+    EXPECT_FALSE(scaled.ok());
+    ASSERT_TRUE(bed.WaitForPool("p", v1::POOL_STATE_DEGRADED)) << bed.daemon().Log();
+    EXPECT_THAT(bed.Pool("p").reason(), HasSubstr("Too many open files"));
+    for (int i = 0; i < 20; ++i) bed.ExpectWorks("p");
+  }
+  bed.api().set_call_timeout(kPatience);
+  EXPECT_TRUE(bed.WaitForPool("p", v1::POOL_STATE_READY));
+  const absl::StatusOr<v1::Pool> back = bed.api().ScalePool("p", 1);
+  EXPECT_TRUE(back.ok()) << back.status();
+}
+
+TEST(ResourceFaultTest, NoDescriptorsForANewConnection) {
+  FaultBed bed({.config = MisbehavingPool("p", 1)});
+  {
+    const DescriptorShortage shortage(bed, bed.daemon(), 0);
+    const absl::StatusOr<client::Client> refused =
+        client::Client::Connect({.address = bed.daemon().address(),
+                                 .autostart = false,
+                                 .connect_timeout = absl::Seconds(1)});
+    EXPECT_FALSE(refused.ok());
+    for (int i = 0; i < 20; ++i) bed.ExpectWorks("p");
+  }
+  bed.Connect();
+}
+
+TEST(ResourceFaultTest, NoProcessesForWorkers) {
+  StrikeFile cure;
+  FaultBed bed(FaultBed::Broken(),
+               {.config = MisbehavingPool("sound", 1) +
+                          absl::StrCat("[pool.p]\nruntime = \"native\"\nsize = 1\n"
+                                       "zygote_command = [\"",
+                                       FakeZygoteProgram(), "\", \"fork-fails\", \"good\", \"",
+                                       cure.path(), "\"]\n")});
+  ASSERT_TRUE(bed.WaitForPool("p", v1::POOL_STATE_DEGRADED)) << bed.daemon().Log();
+  EXPECT_THAT(bed.Pool("p").reason(), HasSubstr("Resource temporarily unavailable"));
+  for (int i = 0; i < 20; ++i) bed.ExpectWorks("sound");
+  cure.Plan("never", "cured");
+  const absl::StatusOr<v1::Pool> reloaded = bed.api().ReloadPool("p");
+  EXPECT_TRUE(reloaded.ok()) << reloaded.status();
+}
+
+constexpr char kSmallSegments[] =
+    "[limits]\nsegments = \"4MiB\"\nwarm_segments = \"0\"\ninline_payload = \"1KiB\"\n";
+
+TEST(ResourceFaultTest, NoMemoryForPayloads) {
+  FaultBed bed({.config = kSmallSegments + MisbehavingPool("p", 1)});
+  const TaskHandle blocker = bed.Submit("p", "wait_cancelled");
+  ASSERT_TRUE(bed.WaitForState(blocker.id(), v1::TASK_STATE_RUNNING));
+  v1::TaskSpec spec;
+  spec.set_pool("p");
+  spec.set_function("payload_size");
+  spec.set_payload(std::string(900'000, 'x'));
+  std::vector<uint64_t> accepted;
+  absl::Status refused;
+  for (int i = 0; i < 10 && refused.ok(); ++i) {
+    const absl::StatusOr<v1::SubmitResponse> submitted = bed.api().Submit(spec);
+    if (submitted.ok()) {
+      accepted.push_back(submitted->task_id());
+    } else {
+      refused = submitted.status();
+    }
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("limits.segments"));
+  EXPECT_FALSE(accepted.empty());
+  // Small ones need none of it.
+  const TaskHandle small = bed.Submit("p", "echo", "small");
+  blocker.Cancel();
+  EXPECT_TRUE(FaultBed::End(small).ok());
+  for (const uint64_t id : accepted) {
+    const absl::StatusOr<v1::Task> task = bed.api().WaitTask(id, kPatience);
+    ASSERT_TRUE(task.ok()) << task.status();
+    EXPECT_EQ(task->result().value(), "900000") << task->ShortDebugString();
+  }
+  // Kept payloads make room for new ones.
+  for (int i = 0; i < 20; ++i) {
+    const absl::StatusOr<v1::SubmitResponse> submitted = bed.api().Submit(spec);
+    ASSERT_TRUE(submitted.ok()) << submitted.status();
+    ASSERT_TRUE(bed.api().WaitTask(submitted->task_id(), kPatience).ok());
+  }
+  v1::DeleteTaskRequest all_of_them;
+  all_of_them.mutable_filter()->set_pool("p");
+  EXPECT_TRUE(bed.api().DeleteTasks(all_of_them).ok());
+}
+
+TEST(ResourceFaultTest, NoMemoryForValues) {
+  FaultBed bed({.config = kSmallSegments + MisbehavingPool("p", 2)});
+  const TaskResult large = FaultBed::End(bed.Submit("p", "value_bytes", "8000000"));
+  EXPECT_EQ(large.state, TaskState::kFailed) << Describe(large);
+  EXPECT_THAT(large.error, HasSubstr("8000000"));
+  for (int i = 0; i < 20; ++i) {
+    const TaskResult fits = FaultBed::End(bed.Submit("p", "value_bytes", "900000"));
+    EXPECT_TRUE(fits.ok()) << Describe(fits);
+    EXPECT_EQ(fits.value.size(), 900'000u);
+  }
+  v1::DeleteTaskRequest all_of_them;
+  all_of_them.mutable_filter()->set_pool("p");
+  EXPECT_TRUE(bed.api().DeleteTasks(all_of_them).ok());
+}
+
+// What dies with a large payload or value in its hands gives the memory back.
+TEST(ResourceFaultTest, DeadWorkersHoldNoSegments) {
+  FaultBed bed({.config = kSmallSegments + MisbehavingPool("p", 2)});
+  for (int i = 0; i < 20; ++i) {
+    client::TaskSpec spec{.pool = "p", .function = "kill_self", .payload = "9"};
+    if (i % 2 == 0) spec = {.pool = "p", .function = "abort", .payload = std::string(900'000, 'x')};
+    EXPECT_EQ(FaultBed::End(bed.Submit(spec)).state, TaskState::kCrashed);
+  }
+  v1::DeleteTaskRequest all_of_them;
+  all_of_them.mutable_filter()->set_pool("p");
+  EXPECT_TRUE(bed.api().DeleteTasks(all_of_them).ok());
+  EXPECT_TRUE(testing::WaitFor([&] {
+    const absl::StatusOr<v1::DaemonStatus> status = bed.api().GetStatus();
+    return status.ok() && status->segment_bytes_leased() == 0;
+  }));
+}
+
+}  // namespace
+}  // namespace prefork::fault
