@@ -50,7 +50,7 @@ absl::Status QueueBytesFull(const PoolEntry& pool, size_t payload_bytes) {
 }  // namespace
 
 absl::StatusOr<Bytes> PackBytes(const EngineOptions& options, shm::SegmentPool& segments,
-                                std::string bytes, uint32_t owner_uid) {
+                                std::string&& bytes, uint32_t owner_uid) {
   if (bytes.size() > options.max_payload_bytes) {
     return TooLarge(bytes.size(), options.max_payload_bytes);
   }
@@ -120,9 +120,12 @@ absl::Status Admission::CheckPayload(TaskSubmission* task, uint32_t uid, bool en
     std::string bytes = command
                             ? EncodeCommandPayload(*task->options->command, task->payload.view())
                             : std::string(task->payload.view());
-    absl::StatusOr<Bytes> packed = PackBytes(core_->options, *core_->segments, bytes, uid);
-    if (absl::IsResourceExhausted(packed.status()) && life_->EvictSegments(bytes.size())) {
+    const size_t size_bytes = bytes.size();
+    absl::StatusOr<Bytes> packed =
+        PackBytes(core_->options, *core_->segments, std::move(bytes), uid);
+    if (absl::IsResourceExhausted(packed.status()) && life_->EvictSegments(size_bytes)) {
       ForgetOptions();  // a predecessor may be among the evicted
+      // NOLINTNEXTLINE(bugprone-use-after-move): nothing is moved when it fails
       packed = PackBytes(core_->options, *core_->segments, std::move(bytes), uid);
     }
     if (!packed.ok()) return packed.status();

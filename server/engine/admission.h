@@ -48,9 +48,10 @@ class Admission {
   scheduler::TaskSpec spec_;
 };
 
-// Puts bytes into the form the engine wants: inline up to the threshold, else in a segment.
+// Puts bytes into the form the engine wants: inline up to the threshold, else in a segment. Leaves
+// them as they are when it fails.
 absl::StatusOr<Bytes> PackBytes(const EngineOptions& options, shm::SegmentPool& segments,
-                                std::string bytes, uint32_t owner_uid);
+                                std::string&& bytes, uint32_t owner_uid);
 
 }  // namespace prefork::engine
 

@@ -131,7 +131,12 @@ void EngineImpl::Stop() {
 void EngineImpl::Post(absl::AnyInvocable<void()> work) { loop_->Post(std::move(work)); }
 
 absl::StatusOr<Bytes> EngineImpl::Pack(std::string bytes, uint32_t owner_uid) {
-  return PackBytes(core_.options, *core_.segments, std::move(bytes), owner_uid);
+  absl::StatusOr<Bytes> packed =
+      PackBytes(core_.options, *core_.segments, std::move(bytes), owner_uid);
+  // Only the engine's thread can forget finished tasks to make room: Admission tries once more.
+  // NOLINTNEXTLINE(bugprone-use-after-move): nothing is moved when it fails
+  if (absl::IsResourceExhausted(packed.status())) return Bytes(std::move(bytes));
+  return packed;
 }
 
 bool EngineImpl::RunPass() {

@@ -41,8 +41,9 @@ class Engine {
   virtual void Post(absl::AnyInvocable<void()> work) = 0;
   // Where large payloads are put before they are submitted.
   virtual shm::SegmentPool& segments() = 0;
-  // Puts bytes into the form the engine wants: inline or in a segment. RESOURCE_EXHAUSTED when no
-  // memory for a segment is left, INVALID_ARGUMENT over max_payload_bytes.
+  // Puts bytes into the form the engine wants: inline or in a segment. When no memory for a segment
+  // is left they stay inline, and the submit makes room or is refused. INVALID_ARGUMENT over
+  // max_payload_bytes.
   virtual absl::StatusOr<Bytes> Pack(std::string bytes, uint32_t owner_uid) = 0;
   virtual const EngineOptions& options() const = 0;
 
