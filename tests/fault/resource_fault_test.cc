@@ -168,6 +168,7 @@ TEST(ResourceFaultTest, DeadWorkersHoldNoSegments) {
     client::TaskSpec spec{.pool = "p", .function = "kill_self", .payload = "9"};
     if (i % 2 == 0) spec = {.pool = "p", .function = "abort", .payload = std::string(900'000, 'x')};
     EXPECT_EQ(FaultBed::End(bed.Submit(spec)).state, TaskState::kCrashed);
+    bed.ExpectWorks("p");  // a pool whose workers do nothing but die would be DEGRADED
   }
   v1::DeleteTaskRequest all_of_them;
   all_of_them.mutable_filter()->set_pool("p");
