@@ -109,7 +109,8 @@ void Acceptor::AcceptFrom(int socket) {
 
 void Acceptor::RefuseOne(int socket) {
   spare_.Reset();
-  const os::Fd refused(accept4(socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  // Closed at once, so that its number is free for the spare again.
+  os::Fd(accept4(socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)).Reset();
   spare_ = OpenSpare();
 }
 
