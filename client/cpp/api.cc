@@ -108,7 +108,9 @@ class ApiImpl final : public Api {
     const auto writer = tasks_->UploadTask(&context, &response);
     v1::UploadTaskRequest part;
     *part.mutable_task() = task;
+    part.set_payload_bytes(payload.size());
     bool open = writer->Write(part);
+    part.clear_payload_bytes();
     for (size_t sent = 0; open && sent < payload.size(); sent += kUploadChunkBytes) {
       part.set_chunk(payload.substr(sent, kUploadChunkBytes));
       open = writer->Write(part);

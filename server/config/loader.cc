@@ -125,8 +125,9 @@ class Builder {
   // What no single key can tell.
   void CheckTogether() {
     const Config& config = loaded_.config;
-    if (!config.tls.listen.empty() && (config.tls.certificate.empty() || config.tls.key.empty())) {
-      Wrong("tls.listen", "needs tls.certificate and tls.key");
+    if (!config.tls.listen.empty() && (config.tls.certificate.empty() || config.tls.key.empty() ||
+                                       config.tls.client_ca.empty())) {
+      Wrong("tls.listen", "needs tls.certificate, tls.key and tls.client_ca");
     }
     if (!config.tls.listen.empty() && !absl::StrContains(config.tls.listen, ':')) {
       Wrong("tls.listen", "must be \"host:port\"");

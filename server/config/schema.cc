@@ -87,7 +87,7 @@ const std::array<Key, 39> kKeys = {{
     {"tls",
      "listen",
      {ValueType::kText},
-     "Address as \"host:port\". Empty: none. Needs `certificate` and `key`.",
+     "Address as \"host:port\". Empty: none. Needs the three files below.",
      InConfig<&Config::tls, &TlsConfig::listen>},
     {"tls",
      "certificate",
@@ -102,7 +102,7 @@ const std::array<Key, 39> kKeys = {{
     {"tls",
      "client_ca",
      {ValueType::kPath},
-     "Authorities that clients' certificates must come from, PEM. Empty: clients need none.",
+     "Authorities that clients' certificates must come from, PEM.",
      InConfig<&Config::tls, &TlsConfig::client_ca>},
 
     {"results",

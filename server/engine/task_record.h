@@ -27,7 +27,6 @@ struct TaskDetail {
   std::array<std::unique_ptr<OutputBuffer>, 2> output;  // stdout, stderr
   uint64_t partial_results = 0;                         // of this attempt
   int64_t next_attempt_ns = 0;                          // monotonic; 0: no retry is pending
-  absl::Status start_error;  // of a dedicated worker that could not be started
 };
 
 // How a task ended, beyond its state. Absent for a success without a value.

@@ -246,7 +246,7 @@ TEST(ParseConfig, SetsPoolsWithDotsInTheirNames) {
 
 TEST(ParseConfig, ChecksWhatBelongsTogether) {
   EXPECT_EQ(ErrorsOf("tls.listen = \"localhost:1\""),
-            "p.toml:1:5: tls.listen needs tls.certificate and tls.key");
+            "p.toml:1:5: tls.listen needs tls.certificate, tls.key and tls.client_ca");
   EXPECT_EQ(ErrorsOf("[pool.n]\nruntime = \"native\""),
             "p.toml:2:1: pool.n.runtime is \"native\", which needs modules");
   EXPECT_EQ(ErrorsOf("[pool.n]\nmodules = [\"/a.so\"]"),
