@@ -14,26 +14,14 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
-#include "tests/client/cpp/fake_service.h"
+#include "tests/client/cpp/service_test_base.h"
 
 namespace prefork::client {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr absl::Duration kPatience = absl::Seconds(10);
-
-class ClientTest : public ::testing::Test {
- protected:
-  Client Connect(ConnectOptions options = {}) {
-    options.address = service_.address();
-    absl::StatusOr<Client> client = Client::Connect(std::move(options));
-    EXPECT_TRUE(client.ok()) << client.status();
-    return *std::move(client);
-  }
-
-  FakeService service_;
-};
+using ClientTest = ServiceTest;
 
 TEST_F(ClientTest, OneTaskGivesItsValue) {
   Client client = Connect();

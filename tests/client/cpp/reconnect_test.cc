@@ -7,26 +7,14 @@
 #include <vector>
 
 #include "prefork/client.h"
-#include "tests/client/cpp/fake_service.h"
+#include "tests/client/cpp/service_test_base.h"
 
 namespace prefork::client {
 namespace {
 
 using ::testing::HasSubstr;
 
-constexpr absl::Duration kPatience = absl::Seconds(10);
-
-class ReconnectTest : public ::testing::Test {
- protected:
-  Client Connect(ConnectOptions options = {}) {
-    options.address = service_.address();
-    absl::StatusOr<Client> client = Client::Connect(std::move(options));
-    EXPECT_TRUE(client.ok()) << client.status();
-    return *std::move(client);
-  }
-
-  FakeService service_;
-};
+using ReconnectTest = ServiceTest;
 
 TEST_F(ReconnectTest, AcceptedDetachedTasksAreTakenUpAgain) {
   service_.HoldTasks();
