@@ -49,8 +49,10 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
  private:
   using Name = std::pair<uint32_t, uint32_t>;  // index, generation
   enum class Phase { kNew, kRunning, kStopping, kStopped };
+  // For killing what a dead zygote had not announced; nobody waits for it.
+  static constexpr absl::Duration kClearPatience = absl::Seconds(5);
 
-  // Zygotes.
+  // Zygotes; process_pool_events.cc.
   void OnZygoteReady(ZygoteProcess& zygote, const std::string& functions) override;
   void OnForked(ZygoteProcess& zygote, zygote::WorkerName worker, pid_t pid,
                 os::Pidfd pidfd) override;
@@ -61,7 +63,7 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   void OnZygoteOutput(ZygoteProcess& zygote, const std::string& line) override;
   void OnZygotesChanged() override;
 
-  // Workers.
+  // Workers; process_pool_events.cc.
   void OnStarting(WorkerProcess& process) override;
   void OnReady(WorkerProcess& process) override;
   void OnLaneReadable(WorkerProcess& process) override;
@@ -95,8 +97,7 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   void FailDedicated(uint64_t cookie, absl::Status why);
   void FailWaitingDedicated();
   void Log(log::Level level, std::string_view line);
-  template <typename Action>
-  void Later(Action action);
+  void Later(std::function<void()> action);
 
   PoolSpec spec_;
   const PoolEnvironment environment_;
