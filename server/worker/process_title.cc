@@ -3,22 +3,43 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "common/os/proc_file.h"
 
 namespace prefork::worker {
 namespace {
+
+// Fields arg_start and arg_end of proc(5), counted from the one behind the name.
+constexpr size_t kArgumentsBegin = 48 - 3;
+constexpr size_t kArgumentsEnd = 49 - 3;
 
 char* arguments_begin = nullptr;
 size_t arguments_bytes = 0;
 
 }  // namespace
 
-void RememberArguments(int argc, char** argv) {
-  if (argc == 0) return;
-  arguments_begin = argv[0];
-  char* end = argv[0];
-  for (int i = 0; i < argc && argv[i] == end; ++i) end = argv[i] + std::strlen(argv[i]) + 1;
-  arguments_bytes = static_cast<size_t>(end - arguments_begin);
+void FindTitle() {
+  const absl::StatusOr<std::string> stat = os::ReadSmallFile("/proc/self/stat");
+  if (!stat.ok()) return;
+  // The name in the second field may hold anything, so fields are counted behind its end.
+  const std::vector<absl::string_view> fields =
+      absl::StrSplit(absl::string_view(*stat).substr(stat->rfind(')') + 1), ' ', absl::SkipEmpty());
+  uintptr_t begin = 0;
+  uintptr_t end = 0;
+  if (fields.size() <= kArgumentsEnd || !absl::SimpleAtoi(fields[kArgumentsBegin], &begin) ||
+      !absl::SimpleAtoi(fields[kArgumentsEnd], &end) || end <= begin) {
+    return;
+  }
+  arguments_begin = reinterpret_cast<char*>(begin);
+  arguments_bytes = end - begin;
 }
 
 void SetProcessTitle(std::string_view title, const char* name) {

@@ -5,8 +5,8 @@
 
 namespace prefork::worker {
 
-// Remembers where the kernel finds this process's arguments. Call first in main.
-void RememberArguments(int argc, char** argv);
+// Learns where the kernel finds this process's arguments. Without /proc titles are not shown.
+void FindTitle();
 
 // Shows `title` in ps and top in place of the arguments, cut to their length, and `name` (up to 15
 // bytes) as the process's name.

@@ -13,4 +13,6 @@ void TaskEnd::Clear() {
   peak_rss_bytes = 0;
 }
 
+absl::Status Runtime::StartWorker(uint32_t /*worker_index*/) { return absl::OkStatus(); }
+
 }  // namespace prefork::worker

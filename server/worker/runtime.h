@@ -69,6 +69,14 @@ class Runtime {
   virtual const std::vector<FunctionInfo>& functions() const = 0;
   // Runs one task to its end. `end` comes cleared.
   virtual void Run(const TaskView& task, TaskContext& context, TaskEnd& end) = 0;
+  // Around each fork of a worker: in the zygote before it, then in the zygote and in the worker. For
+  // a runtime whose library has to be told.
+  virtual void BeforeFork() {}
+  virtual void AfterForkInZygote() {}
+  virtual void AfterForkInWorker() {}
+  // In a new worker whose streams and signals are set up, before it says that it is ready. A failure
+  // ends it: its start has failed for that reason.
+  virtual absl::Status StartWorker(uint32_t worker_index);
   // Does a task execute programs of its own? Then its output is always fenced, and its process tree
   // always cleared.
   virtual bool runs_programs() const = 0;

@@ -88,6 +88,9 @@ void WorkerMain(WorkerArguments arguments) {
   if (!sleeper.ok()) EndUnborn(sleeper.status());
   absl::StatusOr<OutputCapture> output = OutputCapture::Create(&lane->status(), &link);
   if (!output.ok()) EndUnborn(output.status());
+  if (absl::Status status = arguments.runtime->StartWorker(arguments.name.index); !status.ok()) {
+    EndUnborn(status);
+  }
   WorkerLoop(&*lane, &*sleeper, &link, *std::move(output),
              {arguments.runtime, arguments.dedicated, arguments.observer})
       .Run();

@@ -141,10 +141,12 @@ void Zygote::ForkWorker(const zygote::ForkBody& body, std::vector<os::Fd> fds) {
   const zygote::WorkerName name = body.worker;
   Reach(ZygoteStep::kBeforeFork);
   std::fflush(nullptr);  // or each worker would write it once more
+  runtime_->BeforeFork();
   const pid_t pid = fork();
   if (pid == 0) BecomeWorker(body, std::move(fds));
+  const int error_number = errno;
+  runtime_->AfterForkInZygote();
   if (pid < 0) {
-    const int error_number = errno;
     RefuseFork(name, error_number,
                std::string(os::ErrnoStatus(error_number, "fork of a worker").message()));
     return;
@@ -154,6 +156,7 @@ void Zygote::ForkWorker(const zygote::ForkBody& body, std::vector<os::Fd> fds) {
 }
 
 void Zygote::BecomeWorker(const zygote::ForkBody& body, std::vector<os::Fd> fds) {
+  runtime_->AfterForkInWorker();
   daemon_.Close();
   signals_.Reset();
   WorkerMain({body.worker, body.dedicated != 0, options_.pool, std::move(fds), runtime_,

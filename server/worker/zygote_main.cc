@@ -1,56 +1,23 @@
 #include "server/worker/zygote_main.h"
 
-#include <fcntl.h>
-#include <sys/socket.h>
-
-#include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "common/os/errno_status.h"
-#include "common/os/fd.h"
 #include "common/zygote/control_socket.h"
 #include "common/zygote/message.h"
-#include "common/zygote/protocol.h"
 #include "server/worker/arguments.h"
 #include "server/worker/command_runtime.h"
 #include "server/worker/native_runtime.h"
 #include "server/worker/process_title.h"
 #include "server/worker/zygote.h"
+#include "server/worker/zygote_socket.h"
 
 namespace prefork::worker {
 namespace {
-
-// The socket to the daemon. Taken out of the environment, so that no task sees it.
-absl::StatusOr<zygote::ControlSocket> TakeSocket() {
-  const char* text = std::getenv(zygote::kSocketVariable);
-  if (text == nullptr) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "preforkd starts this program, with a socket's number in $", zygote::kSocketVariable));
-  }
-  const std::string value = text;
-  unsetenv(zygote::kSocketVariable);
-  int number = -1;
-  int type = 0;
-  socklen_t size = sizeof(type);
-  if (!absl::SimpleAtoi(value, &number) ||
-      getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_SEQPACKET) {
-    return absl::FailedPreconditionError(absl::StrCat("$", zygote::kSocketVariable, " is '", value,
-                                                      "', which is no SEQPACKET socket of mine"));
-  }
-  os::Fd fd(number);
-  if (fcntl(number, F_SETFD, FD_CLOEXEC) != 0) {
-    return os::ErrnoStatus(errno, "fcntl(F_SETFD) of the daemon's socket");
-  }
-  return zygote::ControlSocket(std::move(fd));
-}
 
 void Complain(const absl::Status& why) {
   std::fprintf(stderr, "prefork-worker: %s\n", std::string(why.message()).c_str());
@@ -79,14 +46,14 @@ int Fail(zygote::ControlSocket& daemon, const absl::Status& why) {
 }  // namespace
 
 int ZygoteMain(int argc, char** argv, StepObserver* observer) {
-  absl::StatusOr<zygote::ControlSocket> daemon = TakeSocket();
+  absl::StatusOr<zygote::ControlSocket> daemon = TakeDaemonSocket();
   if (!daemon.ok()) {
     Complain(daemon.status());
     return 2;
   }
   const absl::StatusOr<Arguments> arguments = ParseArguments(argc, argv);
   if (!arguments.ok()) return Fail(*daemon, arguments.status());
-  RememberArguments(argc, argv);
+  FindTitle();
   const absl::StatusOr<std::unique_ptr<Runtime>> runtime = LoadRuntime(*arguments, *daemon);
   if (!runtime.ok()) return Fail(*daemon, runtime.status());
   absl::StatusOr<Zygote> zygote =
