@@ -38,6 +38,7 @@ namespace {
 
 // Finished tasks may stay this much longer, so that their expiry wakes the engine at most so often.
 constexpr int64_t kExpiryGrainNs = 1'000'000'000;
+constexpr int64_t kSoonNs = 100'000'000;
 // What orphans and unread results may delay the end.
 constexpr absl::Duration kOrphanLimit = absl::Seconds(5);
 constexpr int64_t kDeliveryLimitNs = 1'000'000'000;
@@ -167,8 +168,10 @@ void EngineImpl::ArmTimer() {
   if (drain_phase_ == DrainPhase::kFinishing || drain_phase_ == DrainPhase::kDelivering) {
     next_ns = std::min(next_ns, drain_deadline_ns_);
   }
-  // A timer that is too early costs one wake-up, changing it costs on every pass.
-  const bool keep = next_ns >= timer_ns_ && next_ns != INT64_MAX;
+  // A timer that is too early costs one wake-up, changing it costs on every pass. So when nothing
+  // is left to wait for, one that comes soon may come.
+  const bool keep =
+      next_ns >= timer_ns_ && (next_ns != INT64_MAX || timer_ns_ - core_.now_ns <= kSoonNs);
   if (keep || next_ns == timer_ns_) return;
   if (timer_ns_ != INT64_MAX) loop_->CancelTimer(timer_);
   timer_ns_ = next_ns;

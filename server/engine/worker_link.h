@@ -69,9 +69,9 @@ class WorkerLink {
   bool busy_reported = false;  // the last worker event said BUSY
   bool change_noted = false;   // may have become busy or idle since
 
-  // A dispatch to an empty lane that is tried again (see workers_dispatch.cc), and its first time.
+  // A dispatch to an empty lane that is tried again (see workers_dispatch.cc).
   std::optional<scheduler::Action> held;
-  int64_t held_since_ns = 0;
+  int64_t full_since_ns = 0;  // since when nothing fits into the empty lane; 0: something did
 
  private:
   void Trim();

@@ -153,6 +153,9 @@ void Workers::CarryOut(const Action& action) {
     case Action::Kind::kWorkerIdle:
       BecameIdle(*link);
       break;
+    case Action::Kind::kWorkerRests:
+      LogRest(action.task, *link);
+      break;
     default:
       break;
   }
@@ -196,6 +199,15 @@ void Workers::BecameIdle(WorkerLink& link) {
   } else if (pool.WantsRetirement(*link.worker)) {
     OnRetirementWanted(*link.worker);
   }
+}
+
+// A hang is reported, not called death.
+void Workers::LogRest(TaskSlot slot, const WorkerLink& link) {
+  core_->Log(
+      log::Level::kWarning,
+      absl::StrCat("worker ", pools_->At(link.pool)->name, "/", link.worker->index(), " (pid ",
+                   link.worker->pid(), ") did not take task ", core_->tasks.at(slot).id,
+                   ", which runs elsewhere; is the process stopped, or short of CPU time?"));
 }
 
 // --- what lanes say ---

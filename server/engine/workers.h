@@ -73,6 +73,7 @@ class Workers : private LaneListener {
   void CarryOut(const scheduler::Action& action);
   void StartDedicated(TaskSlot slot);
   void BecameIdle(WorkerLink& link);
+  void LogRest(TaskSlot slot, const WorkerLink& link);
   // workers_dispatch.cc
   void Dispatch(const scheduler::Action& action, WorkerLink& link);
   FeedResult Feed(const scheduler::Action& action, WorkerLink& link, std::string* why);

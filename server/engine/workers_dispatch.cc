@@ -4,22 +4,26 @@
 // scheduler gives it to another worker or waits until this lane moves, or it is held: it stays with
 // its worker and is tried again in every pass, and at least every kRetryNs.
 //
-//   lane empty?   lane full            shortage   unreachable            never
-//   no            back                 back       back                   the task ends
-//   yes           held; after          held       back, and the worker   the task ends
-//                 kRoomLimitNs the                is retired
-//                 worker is killed
+//   lane empty?   lane full              shortage   unreachable            never
+//   no            back                   back       back                   the task ends
+//   yes           held; after            held       back, and the worker   the task ends
+//                 kRoomLimitNs a worker             is retired
+//                 that could have made
+//                 room is killed
 //
 // A lane can be full although every task in it has ended: a worker publishes a result before it
 // gives the room back, and what was revoked behind it is given back only when it looks for its next
-// task. That takes microseconds unless it is kept from its CPU, so it is no fault for a while. There
-// is at most one held dispatch per lane; whatever else comes for the lane goes back.
+// task. That takes microseconds unless it is kept from its CPU, so it is no fault for a while, and
+// none at all of a process that is stopped. The scheduler soon asks for the held task and lets the
+// worker rest; the time is counted on until something fits. There is at most one held dispatch per
+// lane; whatever else comes for the lane goes back.
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/os/process_stats.h"
 #include "common/shm/lane_layout.h"
 #include "server/engine/lane_feeder.h"
 #include "server/engine/workers.h"
@@ -33,6 +37,12 @@ using scheduler::EndCause;
 constexpr int64_t kRetryNs = 1'000'000;
 constexpr int64_t kRoomLimitNs = 1'000'000'000;
 
+// Stopped by a signal or a debugger.
+bool IsStopped(const pool::Worker& worker) {
+  const absl::StatusOr<os::ProcessStats> stats = os::ReadProcessStats(worker.pid());
+  return stats.ok() && (stats->state == 'T' || stats->state == 't');
+}
+
 }  // namespace
 
 FeedResult Workers::Feed(const Action& action, WorkerLink& link, std::string* why) {
@@ -41,7 +51,10 @@ FeedResult Workers::Feed(const Action& action, WorkerLink& link, std::string* wh
   if (link.worker->dedicated()) flags |= shm::kTaskDedicated;
   const bool published = !link.unpublished;
   const FeedResult result = FeedLane(link, action.task, record, action.attempt, flags, why);
+  const bool full = result == FeedResult::kLaneFull && link.depth() == 0;
+  if (full && link.full_since_ns == 0) link.full_since_ns = core_->now_ns;
   if (result != FeedResult::kFed) return result;
+  link.full_since_ns = 0;
   if (published) unpublished_.push_back(&link);
   Activate(link);
   if (link.depth() == 1) NoteBusy(link);
@@ -74,7 +87,6 @@ void Workers::DispatchFailed(TaskSlot slot, WorkerLink& link, FeedResult result,
 
 void Workers::Hold(const Action& action, WorkerLink& link) {
   link.held = action;
-  link.held_since_ns = core_->now_ns;
   held_.push_back(&link);
   if (retry_timer_) return;
   retry_timer_ = true;
@@ -86,14 +98,13 @@ bool Workers::RetryHeld() {
   bool any = false;
   for (WorkerLink* const link : std::exchange(held_, {})) {
     const Action action = *std::exchange(link->held, std::nullopt);
-    const int64_t since_ns = link->held_since_ns;
     std::string why;
     const FeedResult result = Feed(action, *link, &why);
-    if (result == FeedResult::kLaneFull && core_->now_ns - since_ns >= kRoomLimitNs) {
+    const bool full = result == FeedResult::kLaneFull;
+    if (full && core_->now_ns - link->full_since_ns >= kRoomLimitNs && !IsStopped(*link->worker)) {
       Poison(*link, "it has finished every task and does not give the room in its down queue back");
-    } else if (result == FeedResult::kLaneFull || result == FeedResult::kShortage) {
+    } else if (full || result == FeedResult::kShortage) {
       Hold(action, *link);
-      link->held_since_ns = since_ns;
       continue;
     }
     any = true;

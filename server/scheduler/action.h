@@ -31,6 +31,9 @@ struct Action {
     // `worker` has nothing in its lane: retire or recycle it if you want to. Sent when it becomes
     // empty and is given nothing new; a dedicated worker has done its duty then.
     kWorkerIdle,
+    // `worker`, trusted until now, left `task` unclaimed for so long that it was taken back. It gets
+    // nothing until `at_ns`. For those who look; nothing has to be done.
+    kWorkerRests,
   };
   Kind kind;
   TaskState state = TaskState::kQueued;

@@ -13,14 +13,6 @@
 #include "server/scheduler/workers.h"
 
 namespace prefork::scheduler {
-namespace {
-
-// A lane stands still when nothing finished for this many times its target...
-constexpr int64_t kStandingTargets = 4;
-// ...but not before this: a busy machine may keep a worker from its CPU for a few milliseconds.
-constexpr int64_t kMinStandingNs = 5'000'000;
-
-}  // namespace
 
 TaskDetails& Scheduler::Impl::DetailsOf(Task& task) {
   if (task.details == kNone) {
@@ -73,7 +65,8 @@ void Scheduler::Impl::UpdateTimer(TaskSlot slot, Task& task) {
 }
 
 int64_t Scheduler::Impl::NextDeadlineNs() const {
-  return std::min(timers_.empty() ? kNever : timers_.next_ns(), lane_check_ns_);
+  const int64_t next_ns = std::min(timers_.empty() ? kNever : timers_.next_ns(), lane_check_ns_);
+  return resting_ == 0 ? next_ns : std::min(next_ns, NextRestEndNs());
 }
 
 void Scheduler::Impl::AdvanceTo(int64_t now_ns) {
@@ -84,6 +77,9 @@ void Scheduler::Impl::AdvanceTo(int64_t now_ns) {
   }
   if (lane_check_ns_ <= now_ns_) {
     RevokeStandingLanes();
+  }
+  if (resting_ > 0) {
+    EndRests();
   }
 }
 
@@ -129,34 +125,6 @@ void Scheduler::Impl::ExpireInQueue(TaskSlot slot, Task& task) {
     QueueOf(task).Remove(slot);
   }
   Settle(slot, task, EndCause::kQueueExpired);
-}
-
-int64_t Scheduler::Impl::LaneDeadlineNs(const Worker& worker) {
-  const int64_t target_ns = worker.pool->limits.lane_target_ns;
-  return SaturatingAdd(worker.moved_ns,
-                       target_ns > kNever / kStandingTargets
-                           ? kNever
-                           : std::max(kStandingTargets * target_ns, kMinStandingNs));
-}
-
-void Scheduler::Impl::RevokeStandingLanes() {
-  int64_t next_ns = kNever;
-  for (const auto& [key, pool] : pools_) {
-    for (const uint32_t index : pool->workers) {
-      Worker& worker = workers_[index];
-      if (!worker.deep) {
-        continue;
-      }
-      if (const int64_t at_ns = LaneDeadlineNs(worker); at_ns > now_ns_) {
-        next_ns = std::min(next_ns, at_ns);
-        continue;
-      }
-      worker.slow = true;
-      RevokeUnclaimed(worker, worker.lane.front());
-      LaneChanged(index);
-    }
-  }
-  lane_check_ns_ = next_ns;
 }
 
 }  // namespace prefork::scheduler

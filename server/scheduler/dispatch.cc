@@ -56,6 +56,9 @@ void Scheduler::Impl::Dispatch(Pool& pool) {
   DispatchDedicated(pool);
   while (!pool.ready.empty()) {
     const uint32_t index = pool.open.Least();
+    if ((index == kNone || workers_[index].lane_size > 0) && EndOldestRest(pool)) {
+      continue;
+    }
     if (index == kNone) {
       return;
     }

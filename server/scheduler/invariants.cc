@@ -47,7 +47,8 @@ void Scheduler::Impl::CheckInvariants() const {
   Check(details == details_.size(), "details belong to a task");
   Check(timers == timers_.size(), "timers belong to a task");
   size_t workers = 0;
-  size_t deep = 0;
+  size_t watched = 0;
+  size_t resting = 0;
   size_t in_lanes = 0;
   for (const auto& [key, pool] : pools_) {
     CheckPool(*pool);
@@ -61,17 +62,19 @@ void Scheduler::Impl::CheckInvariants() const {
       CheckWorker(index);
       Check(workers_[index].pool == pool.get(), "a worker is in its pool");
       ++workers;
-      deep += workers_[index].deep ? 1 : 0;
+      watched += workers_[index].watched ? 1 : 0;
       pool_in_lanes += workers_[index].lane_size;
     }
     Check(pool_in_lanes == pool->in_state[static_cast<size_t>(TaskState::kDispatched)] +
                                pool->in_state[static_cast<size_t>(TaskState::kRunning)],
           "a dispatched task is in one lane");
+    resting += pool->resting.size();
     in_lanes += pool_in_lanes;
   }
   Check(workers == workers_.size() && workers == worker_index_.size(), "workers are counted");
-  Check(deep == deep_lanes_, "watched lanes are counted");
-  Check(deep == 0 ? lane_check_ns_ == kNever : lane_check_ns_ != kNever,
+  Check(resting == resting_, "resting workers are counted");
+  Check(watched == watched_lanes_, "watched lanes are counted");
+  Check(watched == 0 ? lane_check_ns_ == kNever : lane_check_ns_ != kNever,
         "lanes are watched exactly while there are some to watch");
   Check(in_lanes <= tasks_.size(), "no task is in two lanes");
   Check(!following_ends_ && ended_.empty(), "successors were told");
@@ -123,10 +126,13 @@ void Scheduler::Impl::CheckWorker(uint32_t index) const {
   Check(stopping == worker.stopping, "a lane counts what it stops");
   Check(!worker.slow || worker.lane_size > 0, "an empty lane is not slow");
   Check(!worker.dedicated || worker.lane_size <= 1, "a dedicated worker has one task");
-  const bool free_to_move = !worker.dying && !worker.slow && worker.stopping == 0;
-  Check(worker.deep == (free_to_move && worker.lane_size > 1), "a deep lane is watched");
-  Check(worker.place ==
-            (free_to_move && !worker.retiring && !worker.dedicated ? worker.lane_size : kNone),
+  Check(worker.watched == NeedsWatch(worker), "a lane that could stand still is watched");
+  Check(worker.resting == worker.pool->resting.contains({worker.rest_end_ns, index}),
+        "a pool knows who rests");
+  Check(!worker.resting || worker.lane_size == 0, "a worker rests with an empty lane");
+  const bool open = !worker.dying && !worker.slow && worker.stopping == 0 && !worker.retiring &&
+                    !worker.dedicated && !worker.resting;
+  Check(worker.place == (open ? worker.lane_size : kNone),
         "an open worker is on offer, no other is");
   if (worker.reserved_for != kNone) {
     Check(worker.dedicated && worker.lane_size == 0, "only an empty dedicated worker is reserved");

@@ -74,6 +74,7 @@ void Scheduler::Impl::Retire(uint32_t index) {
     return;
   }
   worker.retiring = true;
+  EndRest(index);
   if (const TaskSlot slot = worker.reserved_for; slot != kNone) {
     ReleaseReserved(index);
     QueueOf(tasks_[slot]).PutBack(slot);
@@ -94,6 +95,7 @@ void Scheduler::Impl::WorkerDied(WorkerKey key, TaskSlot running, EndCause cause
   }
   Worker& worker = workers_[index];
   worker.dying = true;
+  EndRest(index);
   if (const TaskSlot slot = worker.reserved_for; slot != kNone) {
     ReleaseReserved(index);
     EndAttempt(slot, tasks_[slot], EndCause::kStartFailed);
@@ -149,6 +151,9 @@ void Scheduler::Impl::NowRuns(TaskSlot slot, Task& task, int64_t started_ns) {
   }
   SetState(slot, task, TaskState::kRunning);
   EmitState(slot, task);
+  Worker& worker = workers_[task.worker];
+  worker.rest_ns = 0;
+  UpdateWatch(worker);
 }
 
 void Scheduler::Impl::Finished(WorkerKey key, TaskSlot slot, EndCause cause, int64_t run_ns,
@@ -161,6 +166,7 @@ void Scheduler::Impl::Finished(WorkerKey key, TaskSlot slot, EndCause cause, int
   Worker& worker = workers_[task->worker];
   worker.moved_ns = now_ns_;
   worker.slow = false;
+  worker.rest_ns = 0;
   if (!worker.dedicated) {
     worker.pool->depth.OnFinished(run_ns);
   }
@@ -187,6 +193,7 @@ void Scheduler::Impl::Revoked(WorkerKey key, TaskSlot slot, int64_t now_ns) {
   const uint32_t index = task->worker;
   Worker& worker = workers_[index];
   const bool lane_was_full = !task->revoking;
+  const bool sleeps = ProvesSleep(slot, *task);
   TakeFromLane(slot, *task);
   if (task->end != EndCause::kNone) {
     EndAttempt(slot, *task, task->end);
@@ -201,6 +208,9 @@ void Scheduler::Impl::Revoked(WorkerKey key, TaskSlot slot, int64_t now_ns) {
     worker.slow = true;
     LaneChanged(index);
   }
+  if (sleeps && worker.lane_size == 0) {
+    Rest(index, slot);
+  }
 }
 
 void Scheduler::Impl::RevokeRefused(WorkerKey key, TaskSlot slot, int64_t now_ns) {
@@ -212,6 +222,8 @@ void Scheduler::Impl::RevokeRefused(WorkerKey key, TaskSlot slot, int64_t now_ns
   task->revoking = false;
   if (task->state == TaskState::kDispatched) {
     NowRuns(slot, *task, now_ns_);
+  } else {
+    UpdateWatch(workers_[task->worker]);
   }
   if (IsCancel(task->end)) {
     Stop(slot, *task);
@@ -329,19 +341,10 @@ void Scheduler::Impl::ReportIdle(Worker& worker) {
 
 void Scheduler::Impl::LaneChanged(uint32_t index) {
   Worker& worker = workers_[index];
-  const bool free_to_move = !worker.dying && !worker.slow && worker.stopping == 0;
-  const bool open = free_to_move && !worker.retiring && !worker.dedicated;
+  const bool open = !worker.dying && !worker.slow && worker.stopping == 0 && !worker.retiring &&
+                    !worker.dedicated && !worker.resting;
   worker.pool->open.Update(index, open ? worker.lane_size : kNone);
-  const bool deep = free_to_move && worker.lane_size > 1;
-  if (deep != worker.deep) {
-    worker.deep = deep;
-    deep_lanes_ += deep ? 1 : -1;
-    if (deep) {
-      lane_check_ns_ = std::min(lane_check_ns_, LaneDeadlineNs(worker));
-    } else if (deep_lanes_ == 0) {
-      lane_check_ns_ = kNever;
-    }
-  }
+  UpdateWatch(worker);
 }
 
 }  // namespace prefork::scheduler

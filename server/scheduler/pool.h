@@ -5,8 +5,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "absl/container/btree_set.h"
 #include "server/scheduler/lane_depth.h"
 #include "server/scheduler/ready_queue.h"
 #include "server/scheduler/scheduler.h"
@@ -39,7 +41,8 @@ struct Pool {
   ReadyQueue ready_dedicated;
   LaneDepth depth;
   OpenWorkers open;
-  std::vector<uint32_t> workers;   // all of them, by index
+  absl::btree_set<std::pair<int64_t, uint32_t>> resting;  // workers, by the end of their rest
+  std::vector<uint32_t> workers;                          // all of them, by index
   std::vector<uint32_t> reserved;  // dedicated workers whose task is not in their lane yet
   uint32_t dedicated_in_use = 0;   // starting or alive
 };

@@ -15,9 +15,9 @@
 // the way of a task without deadlines.
 //
 // Lanes. A worker is given tasks ahead only while its pool's tasks are so short that they fit into
-// lane_target_ns together (LaneDepth). A lane that holds more than one entry and does not move is
-// watched: what lies behind the first entry is taken back and runs elsewhere. Only such lanes and
-// the tasks' own times need a timer, so an idle daemon has none.
+// lane_target_ns together (LaneDepth). A lane whose entries do not move is watched, and what its
+// worker does not take runs elsewhere; see standing_lanes.cc. Only such lanes and the tasks' own
+// times need a timer, so an idle daemon has none.
 //
 // Who knows what runs? The claim word in the lane decides between worker and engine; the scheduler
 // hears of it by Started (only asked for where it matters), by the answer to a kRevoke, by
@@ -27,10 +27,9 @@
 //   cancel while DISPATCHED: kRevoke --> Revoked: CANCELLED
 //                                   \--> RevokeRefused: it runs, see below
 //   cancel or timeout while RUNNING: revoke all else in that lane (kClearing), and when it holds
-//   this
-//     task alone: kAskToStop (kAsked), after grace_ns kKillWorker (kKilling). So no signal ever
-//     hits a neighbour. A refused revoke says that the task before it has finished already; that
-//     news is on its way, and the stop waits for it for a bounded time.
+//     this task alone: kAskToStop (kAsked), after grace_ns kKillWorker (kKilling). So no signal
+//     ever hits a neighbour. A refused revoke says that the task before it has finished already;
+//     that news is on its way, and the stop waits for it for a bounded time.
 //
 // When a worker dies the one entry that was claimed ends with the cause of the death (or what it
 // was being stopped for), the others return to the front of their queues as they were.
@@ -123,7 +122,8 @@ SchedulerCounts Scheduler::Impl::counts(PoolKey key) const {
                          .dispatched = in_state(TaskState::kDispatched),
                          .running = in_state(TaskState::kRunning),
                          .workers = pool.workers.size(),
-                         .idle_workers = pool.open.idle()};
+                         .idle_workers = pool.open.idle() + pool.resting.size(),
+                         .resting_workers = pool.resting.size()};
 }
 
 uint32_t Scheduler::Impl::lane_depth(PoolKey key) const {

@@ -22,7 +22,9 @@ struct PoolLimits {
 
 struct SchedulerCounts {
   size_t waiting = 0, queued = 0, dispatched = 0, running = 0;
-  size_t workers = 0, idle_workers = 0;
+  size_t workers = 0;
+  size_t idle_workers = 0;     // with nothing in their lanes, and not retiring
+  size_t resting_workers = 0;  // of those: the ones that did not take what they were given
 };
 
 // What is allocated in here. All zero once every task is forgotten and every pool and worker is
@@ -98,8 +100,9 @@ class Scheduler {
   void RevokeRefused(WorkerKey worker, TaskSlot task, int64_t now_ns);  // it was claimed: it runs
 
   // --- time ---
-  // The earliest deadline (timeouts, delays, grace, a lane that stopped moving), or INT64_MAX. In
-  // the past when news came later than the deadline it concerns: call AdvanceTo then.
+  // The earliest deadline (timeouts, delays, grace, a lane that does not move, the end of a rest
+  // that a task waits for), or INT64_MAX. In the past when news came later than the deadline it
+  // concerns: call AdvanceTo then.
   int64_t NextDeadlineNs() const;
   void AdvanceTo(int64_t now_ns);
 

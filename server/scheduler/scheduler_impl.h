@@ -42,8 +42,9 @@ struct Policy {
 };
 
 // The state behind Scheduler. Its methods are spread by idea: task_life.cc (submit, cancel, ends),
-// lane_events.cc (what workers report), stopping.cc (revoke, ask, kill), deadlines.cc (timers),
-// dispatch.cc (who gets what), invariants.cc. Public methods are those of Scheduler.
+// lane_events.cc (what workers report), standing_lanes.cc (lanes and workers that do not move),
+// stopping.cc (revoke, ask, kill), deadlines.cc (timers), dispatch.cc (who gets what),
+// invariants.cc. Public methods are those of Scheduler.
 class Scheduler::Impl {
  public:
   void AddPool(PoolKey key, const PoolLimits& limits);
@@ -133,8 +134,22 @@ class Scheduler::Impl {
   void UpdateTimer(TaskSlot slot, Task& task);
   void OnDeadline(TaskSlot slot, Task& task);
   void ExpireInQueue(TaskSlot slot, Task& task);
+
+  // standing_lanes.cc
+  // Is there something in the lane that is taken back when it stands still?
+  bool NeedsWatch(const Worker& worker) const;
+  void UpdateWatch(Worker& worker);
   static int64_t LaneDeadlineNs(const Worker& worker);
   void RevokeStandingLanes();
+  // True if taking back `slot` unclaimed proves that its worker sleeps.
+  bool ProvesSleep(TaskSlot slot, const Task& task) const;
+  void Rest(uint32_t index, TaskSlot left);
+  void EndRest(uint32_t index);
+  // Puts the worker that has rested longest on offer again, if its time is over.
+  bool EndOldestRest(Pool& pool);
+  static bool WaitsForRest(const Pool& pool);
+  int64_t NextRestEndNs() const;
+  void EndRests();
 
   // dispatch.cc
   void Dispatch(Pool& pool);
@@ -159,8 +174,9 @@ class Scheduler::Impl {
   absl::flat_hash_map<WorkerKey, uint32_t> worker_index_;
   absl::flat_hash_map<PoolKey, std::unique_ptr<Pool>> pools_;
 
-  size_t deep_lanes_ = 0;           // lanes that would be noticed if they stood still
+  size_t watched_lanes_ = 0;        // would be noticed if they stood still
   int64_t lane_check_ns_ = kNever;  // when to look at them; not later than necessary
+  size_t resting_ = 0;              // workers, of all pools
   std::vector<Pool*> changed_pools_;
   std::vector<WorkerKey> emptied_;  // may have become idle
   std::vector<TaskSlot> ended_;     // whose successors are still to be told

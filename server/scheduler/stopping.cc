@@ -30,6 +30,7 @@ void Scheduler::Impl::Revoke(TaskSlot slot, Task& task) {
                             .task = slot,
                             .worker = workers_[task.worker].key,
                             .attempt = task.attempt});
+  UpdateWatch(workers_[task.worker]);
 }
 
 void Scheduler::Impl::RevokeUnclaimed(const Worker& worker, TaskSlot but) {

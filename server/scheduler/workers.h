@@ -28,8 +28,11 @@ struct Worker {
   bool retiring = false;
   bool dying = false;        // its kill is ordered
   bool slow = false;         // nothing more until its lane moves
-  bool deep = false;         // counted among the lanes that are watched for standing still
+  bool watched = false;      // its lane would be noticed if it stood still
   bool report_idle = false;  // its lane became empty since the last TakeActions
+  bool resting = false;      // in Pool::resting
+  int64_t rest_end_ns = 0;   // while it rests
+  int64_t rest_ns = 0;       // how long its last rest was; 0: it took what it was given since
 };
 
 // The workers of a pool that may be given a task, by how much they have: the one with the least

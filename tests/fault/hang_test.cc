@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fault/fault_bed.h"
@@ -29,11 +30,20 @@ class HangTest : public ::testing::Test {
     EXPECT_TRUE(seen.ok()) << seen.status();
     return seen.ok() ? seen->worker_pid() : -1;
   }
-  pid_t Stop(const TaskHandle& task) {
-    const pid_t worker = WorkerOf(task);
+  static void Stop(pid_t worker) {
     EXPECT_EQ(kill(worker, SIGSTOP), 0);
     EXPECT_TRUE(testing::WaitFor([&] { return ProcessState(worker) == 'T'; }));
+  }
+  pid_t Stop(const TaskHandle& task) {
+    const pid_t worker = WorkerOf(task);
+    Stop(worker);
     return worker;
+  }
+  // A task that keeps one worker that is not stopped.
+  TaskHandle Block() {
+    TaskHandle task = bed_.Submit("p", "wait_cancelled");
+    EXPECT_TRUE(bed_.WaitForState(task.id(), v1::TASK_STATE_RUNNING));
+    return task;
   }
   bool WaitForNewZygote(pid_t old) {
     return testing::WaitFor(
@@ -57,6 +67,40 @@ TEST_F(HangTest, AStoppedWorkerIsNotCalledDead) {
   ASSERT_EQ(kill(worker, SIGCONT), 0);
   stopped.Cancel();
   ExpectEnd(FaultBed::End(stopped), TaskState::kCancelled, EndCause::kCancelledByClient);
+}
+
+// Also an entry that a stopped worker was given while it was idle.
+TEST_F(HangTest, AStoppedIdleWorkerHoldsNoTaskUpAndServesAgain) {
+  const pid_t stopped = bed_.Workers("p").front().pid();
+  Stop(stopped);
+  for (int i = 0; i < 20; ++i) bed_.ExpectWorks("p");
+  // Now it is the only idle one: the task is tried there, and waits for the other.
+  TaskHandle blocker = Block();
+  const TaskHandle task = bed_.Submit("p", "echo", "late");
+  ASSERT_TRUE(bed_.WaitForState(task.id(), v1::TASK_STATE_DISPATCHED));
+  ASSERT_TRUE(bed_.WaitForState(task.id(), v1::TASK_STATE_QUEUED));
+  blocker.Cancel();
+  EXPECT_EQ(FaultBed::End(task).value, "late");
+  EXPECT_EQ(bed_.Pool("p").worker_exits(), 0u);
+  EXPECT_THAT(bed_.daemon().Log(),
+              HasSubstr(absl::StrCat("(pid ", stopped, ") did not take task")));
+  ASSERT_EQ(kill(stopped, SIGCONT), 0);
+  blocker = Block();
+  const TaskHandle again = bed_.Submit("p", "wait_cancelled");
+  EXPECT_EQ(WorkerOf(again), stopped);
+  again.Cancel();
+  blocker.Cancel();
+}
+
+TEST_F(HangTest, WhileAllWorkersAreStoppedTasksAreQueued) {
+  const std::vector<v1::Worker> workers = bed_.Workers("p");
+  for (const v1::Worker& worker : workers) Stop(worker.pid());
+  std::vector<TaskHandle> tasks;
+  for (int i = 0; i < 20; ++i) tasks.push_back(bed_.Submit("p", "echo", absl::StrCat(i)));
+  EXPECT_TRUE(testing::WaitFor([&] { return bed_.Pool("p").tasks_queued() == 20; }, kPatience));
+  for (const v1::Worker& worker : workers) ASSERT_EQ(kill(worker.pid(), SIGCONT), 0);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(FaultBed::End(tasks[i]).value, absl::StrCat(i));
+  EXPECT_EQ(bed_.Pool("p").worker_exits(), 0u);
 }
 
 TEST_F(HangTest, CancelEndsATaskInAStoppedWorker) {

@@ -58,6 +58,8 @@ class FakeWorker {
   // From here on nothing happens in it any more. What it published can still be read.
   void Die(EndCause cause);
   bool dead() const { return death_ != EndCause::kNone; }
+  // Stopped: it claims and finishes nothing. The engine can't tell.
+  bool asleep = false;
   EndCause death() const { return death_; }
 
   std::deque<Message> up;      // read from the front
@@ -69,6 +71,7 @@ class FakeWorker {
   bool retired = false;        // to end when it is empty
   bool killed = false;         // kKillWorker came
   bool idle_reported = false;  // kWorkerIdle came and nothing was dispatched since
+  bool suspect = false;        // gave an old entry back and got none since: it may have to rest
 
  private:
   struct Entry {

@@ -37,6 +37,7 @@ History::History(uint64_t seed, bool trace)
                  .timeouts = random_.OneIn(2),
                  .after = random_.OneIn(3),
                  .deaths = random_.OneIn(2) ? 0U : 1 + random_.Below(12),
+                 .sleeps = random_.OneIn(3),
                  .clients = 1 + random_.Below(4),
                  .priorities = 1 + random_.Below(3),
                  .max_workers = 1 + random_.Below(8),
@@ -86,6 +87,8 @@ void History::Step() {
     RemovePool();
   } else if (dice < 47) {
     SendNonsense();
+  } else if (dice < 49 && style_.sleeps && worker != nullptr) {
+    StopOrContinue(*worker);
   } else if (dice < 55) {
     const uint32_t scale = random_.Below(1000);
     LetTimePass(scale == 0    ? random_.Between(0, kDay)
@@ -308,7 +311,7 @@ void History::AnswerStart() {
 }
 
 void History::WorkInLane(FakeWorker& worker) {
-  if (worker.dead()) {
+  if (worker.dead() || worker.asleep) {
     return;
   }
   const TaskSlot running = worker.running();
@@ -339,6 +342,13 @@ void History::KillWorker(FakeWorker& worker) {
                                 : EndCause::kWorkerDied);
   if (trace_) {
     std::printf("  w%u dies\n", worker.key());
+  }
+}
+
+void History::StopOrContinue(FakeWorker& worker) {
+  worker.asleep = !worker.asleep;
+  if (trace_) {
+    std::printf("  w%u %s\n", worker.key(), worker.asleep ? "falls asleep" : "wakes up");
   }
 }
 

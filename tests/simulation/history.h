@@ -29,6 +29,8 @@ class History {
 
  private:
   static constexpr TaskSlot kSlots = 96;
+  // An entry that nobody claims for this long proves that its worker sleeps.
+  static constexpr int64_t kUnclaimedNs = 50'000'000;
   // News that is later than this may cost a neighbour; see kClearingNs in stopping.cc.
   static constexpr int64_t kLateNewsNs = 100'000'000;
 
@@ -40,6 +42,7 @@ class History {
     bool timeouts;
     bool after;
     uint32_t deaths;  // percent of the chaos
+    bool sleeps;      // workers are stopped and continued
     uint32_t clients, priorities, max_workers;
     uint32_t late;         // percent of answers that come late
     size_t lane_capacity;  // entries that fit into a lane
@@ -57,6 +60,7 @@ class History {
   void AnswerStart();
   void WorkInLane(FakeWorker& worker);
   void KillWorker(FakeWorker& worker);
+  void StopOrContinue(FakeWorker& worker);
   void SendNonsense();
   void LetTimePass(int64_t ns);
 
@@ -72,6 +76,8 @@ class History {
   FakeWorker* Find(WorkerKey key);
   TaskRecord Behaviour(PoolKey pool);
   void EndHangingTasks();
+  void WakeBusyWorkers();
+  size_t AwakeWorkers(PoolKey pool) const;
   void Vanish();
 
   Random random_;

@@ -1,4 +1,5 @@
-// The end of a history: the chaos stops, every task ends, every trace vanishes.
+// The end of a history: the chaos stops, every task ends, every trace vanishes. Workers that sleep with
+// nothing claimed sleep on: that holds nobody up.
 
 #include <cstdint>
 #include <utility>
@@ -29,6 +30,7 @@ uint64_t History::Finish() {
   }
   style_.deaths = 0;
   EndHangingTasks();
+  WakeBusyWorkers();
   uint64_t steps = 0;
   const auto unfinished = [this] {
     for (TaskSlot slot = 0; slot < kSlots; ++slot) {
@@ -53,7 +55,7 @@ uint64_t History::Finish() {
       ReportDeath(key);
     }
     for (const PoolKey pool : open_pools_) {
-      if (scheduler_.counts(pool).workers < 2) {
+      if (AwakeWorkers(pool) < 2) {
         AddWorker(pool);
       }
     }
@@ -74,6 +76,21 @@ void History::EndHangingTasks() {
       Told();
     }
   }
+}
+
+void History::WakeBusyWorkers() {
+  for (const auto& [key, worker] : workers_) {
+    // Nobody else can run what waits for a process of its own.
+    worker->asleep = worker->asleep && worker->running() == kNone && !worker->dedicated();
+  }
+}
+
+size_t History::AwakeWorkers(PoolKey pool) const {
+  size_t awake = 0;
+  for (const auto& [key, worker] : workers_) {
+    awake += worker->pool() == pool && !worker->asleep ? 1 : 0;
+  }
+  return awake;
 }
 
 void History::Vanish() {

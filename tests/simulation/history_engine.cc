@@ -25,6 +25,7 @@ void History::GiveAnswers(FakeWorker& worker) {
     }
     if (answer.revoked) {
       --worker.assigned;
+      worker.suspect = worker.assigned == 0 && now_ns_ - worker.moved_ns >= kUnclaimedNs;
       ledger_.LeftLane(answer.task, EndCause::kNone, 0);
       scheduler_.Revoked(worker.key(), answer.task, now_ns_);
     } else {
@@ -142,6 +143,7 @@ void History::CarryOut(const Action& action) {
         worker->moved_ns = now_ns_;
       }
       worker->idle_reported = false;
+      worker->suspect = false;
       if (worker->lane_size() >= style_.lane_capacity) {
         worker->answers.push_back(Answer{.task = action.task, .revoked = true});
       } else {
@@ -183,6 +185,7 @@ void History::CarryOut(const Action& action) {
       return;
     case Action::Kind::kStateChanged:
     case Action::Kind::kRetryScheduled:
+    case Action::Kind::kWorkerRests:
       return;
   }
 }

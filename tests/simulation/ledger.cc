@@ -7,7 +7,8 @@
 //     predecessors succeeded, its pool is neither paused nor removed, its worker lives and stays
 //   priority first; first in, first out within a client; no client gets ahead of another that has tasks
 //   lanes are no deeper than allowed, idle workers come first, and nothing goes behind a long task
-//   no worker idles while a task is queued
+//   no worker idles while a task is queued, but one that left an old entry and rests for a while
+//   what its worker does not claim is taken back
 //   deadlines are kept: none lies in the past, a task over its time is being stopped
 //   counts add up
 
@@ -33,6 +34,9 @@ namespace {
 
 // A client is ahead of another by the turn it has and by one that the other has not taken yet.
 constexpr int64_t kMaxLead = 2;
+// No entry is left longer than this to a worker that does not claim it.
+constexpr int64_t kMaxLeftNs = 50'000'000;
+constexpr int64_t kLongestRestNs = 1'000'000'000;
 
 bool IsCrash(EndCause cause) {
   return cause == EndCause::kWorkerDied || cause == EndCause::kOutOfMemory ||
@@ -144,6 +148,17 @@ void Ledger::Unqueue(TaskSlot slot) {
   }
 }
 
+void Ledger::Abandon(TaskSlot slot) {
+  const TaskRecord& task = tasks_[slot];
+  Flow& flow = rings_.at(RingOf(task.spec)).at(task.spec.client);
+  const bool alone = flow.queued.size() == 1;
+  Unqueue(slot);
+  // If the others came since, they may have found the flow empty and without the turns it had.
+  if (!alone && flow.queued.begin()->first > read_order_) {
+    flow.served += flow.credit;
+  }
+}
+
 void Ledger::Choose(TaskSlot slot) {
   const TaskRecord& task = tasks_[slot];
   Check(task.state == TaskState::kQueued && !task.starting, "the chosen task was queued");
@@ -211,6 +226,10 @@ void Ledger::Apply(const Action& action, int64_t now_ns) {
       Check(!it->second->idle_reported, "a worker becomes idle once");
       return;
     }
+    case Action::Kind::kWorkerRests:
+      Check(action.at_ns > now_ns && action.at_ns <= now_ns + kLongestRestNs,
+            "a rest lasts a while, not for ever");
+      return;
   }
 }
 
@@ -241,7 +260,7 @@ void Ledger::ApplyDispatch(const Action& action, int64_t now_ns) {
             "nothing goes behind a long task");
       for (const auto& [key, other] : *workers_) {
         Check(other->pool() != worker.pool() || other->dedicated() || other->retired ||
-                  other->killed || other->assigned > 0 || key == worker.key(),
+                  other->killed || other->assigned > 0 || other->suspect || key == worker.key(),
               "an idle worker comes first");
       }
     }
@@ -282,7 +301,7 @@ void Ledger::ApplyStateChange(const Action& action, int64_t now_ns) {
   Check(IsTerminal(action.state), "a state change is one that is to be announced");
   CheckEnd(task, action, now_ns);
   if (task.state == TaskState::kQueued && !task.starting) {
-    Unqueue(action.task);
+    Abandon(action.task);
   }
   if (task.state == TaskState::kWaiting) {
     std::erase(waiting_, action.task);
@@ -412,14 +431,16 @@ void Ledger::ApplyRetry(const Action& action, int64_t now_ns) {
   }
 }
 
-void Ledger::CheckBatch(int64_t now_ns) const {
+void Ledger::CheckBatch(int64_t now_ns) {
+  read_order_ = last_order_;
   for (const auto& [key, pool] : pools_) {
-    CheckPool(key, pool);
+    CheckPool(key, pool, now_ns);
   }
   CheckTimes(now_ns);
+  CheckLeftEntries(now_ns);
 }
 
-void Ledger::CheckPool(PoolKey key, const PoolRecord& pool) const {
+void Ledger::CheckPool(PoolKey key, const PoolRecord& pool, int64_t now_ns) const {
   std::array<size_t, 4> in_state = {};
   for (const TaskRecord& task : tasks_) {
     if (task.used && task.spec.pool == key && !IsTerminal(task.state)) {
@@ -428,12 +449,14 @@ void Ledger::CheckPool(PoolKey key, const PoolRecord& pool) const {
   }
   size_t workers = 0;
   size_t idle = 0;
+  size_t suspects = 0;
   for (const auto& [worker_key, worker] : *workers_) {
     if (worker->pool() == key) {
       ++workers;
       idle += worker->assigned == 0 && !worker->retired && !worker->killed && !worker->dedicated()
                   ? 1
                   : 0;
+      suspects += worker->suspect ? 1 : 0;
     }
   }
   const scheduler::SchedulerCounts counts = scheduler_->counts(key);
@@ -441,11 +464,34 @@ void Ledger::CheckPool(PoolKey key, const PoolRecord& pool) const {
             counts.dispatched == in_state[2] && counts.running == in_state[3],
         "counts of tasks add up");
   Check(counts.workers == workers && counts.idle_workers == idle, "counts of workers add up");
+  Check(counts.resting_workers <= suspects, "only a worker that left an old entry rests");
   const auto ring = rings_.lower_bound({key, false, std::numeric_limits<int64_t>::min()});
   const bool queued =
       ring != rings_.end() && std::get<0>(ring->first) == key && !std::get<1>(ring->first);
-  Check(!queued || idle == 0 || pool.paused || pool.removed,
-        "no worker idles while a task is queued");
+  if (queued && !pool.paused && !pool.removed) {
+    Check(idle == counts.resting_workers, "no worker idles while a task is queued");
+    Check(counts.resting_workers == 0 || scheduler_->NextDeadlineNs() <= now_ns + kLongestRestNs,
+          "a rest ends when a task waits for it");
+  }
+}
+
+void Ledger::CheckLeftEntries(int64_t now_ns) const {
+  for (const TaskRecord& task : tasks_) {
+    if (!task.used || task.state != TaskState::kDispatched || task.worker == kNone ||
+        task.spec.dedicated) {
+      continue;
+    }
+    const FakeWorker& worker = *workers_->at(task.worker);
+    if (worker.killed || now_ns - worker.moved_ns < kMaxLeftNs) {
+      continue;
+    }
+    // From the back to the front: while the last answers are on their way, the first entry waits.
+    Check(std::any_of(tasks_.begin(), tasks_.end(),
+                      [&task](const TaskRecord& other) {
+                        return other.used && other.worker == task.worker && other.revoking;
+                      }),
+          "what its worker does not claim is taken back");
+  }
 }
 
 void Ledger::CheckTimes(int64_t now_ns) const {

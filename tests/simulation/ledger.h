@@ -91,7 +91,7 @@ class Ledger {
   // --- answered ---
   void Apply(const Action& action, int64_t now_ns);
   // After a batch of actions was applied.
-  void CheckBatch(int64_t now_ns) const;
+  void CheckBatch(int64_t now_ns);
 
  private:
   struct Flow {
@@ -108,6 +108,8 @@ class Ledger {
   }
   void Queue(TaskSlot slot, bool put_back);
   void Unqueue(TaskSlot slot);
+  // Takes `slot` out because it ended.
+  void Abandon(TaskSlot slot);
   // Takes `slot` as the one that was chosen; it has to be the right one.
   void Choose(TaskSlot slot);
 
@@ -117,8 +119,9 @@ class Ledger {
   void CheckEnd(const TaskRecord& task, const Action& action, int64_t now_ns) const;
   void CheckCause(const TaskRecord& task, EndCause cause, int64_t now_ns) const;
   bool ShouldRetry(const TaskRecord& task, EndCause cause) const;
-  void CheckPool(PoolKey key, const PoolRecord& pool) const;
+  void CheckPool(PoolKey key, const PoolRecord& pool, int64_t now_ns) const;
   void CheckTimes(int64_t now_ns) const;
+  void CheckLeftEntries(int64_t now_ns) const;
 
   const Scheduler* scheduler_;
   const Workers* workers_;
@@ -127,6 +130,7 @@ class Ledger {
   std::map<PoolKey, PoolRecord> pools_;
   std::map<RingKey, Ring> rings_;
   uint64_t last_order_ = 0;
+  uint64_t read_order_ = 0;  // last_order_ when all actions had been read
 };
 
 }  // namespace prefork::simulation

@@ -1,5 +1,6 @@
 // The whole engine on a clock that stands still, with workers that the test plays: what happens
 // between decisions and lanes, step by step.
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -254,7 +255,7 @@ TEST_F(EnginePassTest, AShortageOfTheDaemonIsWaitedForAndNoFaultOfTheWorker) {
   EXPECT_THAT(native().retired, IsEmpty());
   EXPECT_EQ(Claim(worker), 0u);
   worker.send_result = absl::OkStatus();
-  clock_.Advance(absl::Milliseconds(1));
+  clock_.Advance(absl::Seconds(1));  // the longest that it may rest meanwhile
   Pass();
   EXPECT_EQ(Claim(worker), id);
 }
@@ -279,11 +280,21 @@ TEST_F(EnginePassTest, AWorkerThatIsAboutToGiveRoomBackIsWaitedFor) {
   FakeWorker& worker = native().AddWorker();
   const TaskId last = FillWithFinishedTasks(worker);
   EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone) << worker.kill_detail;
+  worker.guest().down().Release();
+  clock_.Advance(absl::Milliseconds(1));
+  Pass();
+  EXPECT_EQ(Claim(worker), last);
+}
+
+TEST_F(EnginePassTest, AWorkerThatTakesLongToGiveRoomBackRestsMeanwhile) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId last = FillWithFinishedTasks(worker);
   clock_.Advance(absl::Milliseconds(900));
   Pass();
   EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone) << worker.kill_detail;
+  EXPECT_EQ(Info(last).state, TaskState::kQueued);
   worker.guest().down().Release();
-  clock_.Advance(absl::Milliseconds(1));
+  clock_.Advance(absl::Milliseconds(100));
   Pass();
   EXPECT_EQ(Claim(worker), last);
 }
@@ -298,6 +309,37 @@ TEST_F(EnginePassTest, AWorkerThatNeverGivesRoomBackIsReplacedAndItsTaskRunsElse
   FakeWorker& other = native().AddWorker();
   Pass();
   EXPECT_EQ(Claim(other), last);
+}
+
+TEST_F(EnginePassTest, AStoppedWorkerIsNotBlamedForItsFullLane) {
+  FakeWorker& worker = native().AddWorker();
+  worker.process = fork();
+  if (worker.process == 0) {
+    raise(SIGSTOP);
+    _exit(0);
+  }
+  ASSERT_EQ(waitpid(worker.process, nullptr, WUNTRACED), worker.process);
+  const TaskId last = FillWithFinishedTasks(worker);
+  clock_.Advance(absl::Seconds(2));
+  Pass();
+  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone) << worker.kill_detail;
+  EXPECT_EQ(Info(last).state, TaskState::kQueued);
+  ASSERT_EQ(kill(worker.process, SIGKILL), 0);
+  ASSERT_EQ(waitpid(worker.process, nullptr, 0), worker.process);
+}
+
+TEST_F(EnginePassTest, ATaskThatAnIdleWorkerDoesNotTakeRunsElsewhere) {
+  FakeWorker& sleeper = native().AddWorker();
+  const TaskId id = Submit();
+  FakeWorker& other = native().AddWorker();
+  clock_.Advance(absl::Milliseconds(50));
+  Pass();
+  EXPECT_EQ(Claim(sleeper), 0u);
+  EXPECT_EQ(Claim(other), id);
+  other.Finish(id);
+  Pass();
+  EXPECT_EQ(Info(id).state, TaskState::kSucceeded);
+  EXPECT_EQ(sleeper.kill_reason, pool::ExitReason::kNone) << sleeper.kill_detail;
 }
 
 TEST_F(EnginePassTest, RoomForAValueIsGivenToARunningTaskOnly) {

@@ -36,7 +36,7 @@ class FakeWorker : public pool::Worker {
 
   uint32_t index() const override { return index_; }
   uint32_t generation() const override { return generation_; }
-  int32_t pid() const override { return 4711; }
+  int32_t pid() const override { return process; }
   bool dedicated() const override { return dedicated_; }
   uint64_t dedicated_cookie() const override { return cookie_; }
   bool ready() const override { return true; }
@@ -128,6 +128,7 @@ class FakeWorker : public pool::Worker {
   }
   shm::LaneGuest& guest() { return *guest_; }
 
+  int32_t process = 4711;
   absl::Status send_result;
   absl::Status deny_result;
   std::map<uint64_t, shm::SegmentRef> segments;  // leased to it

@@ -30,6 +30,8 @@ std::string Describe(const Action& action) {
       return absl::StrCat("retry ", action.task, " after attempt ", action.attempt, " ", cause);
     case Action::Kind::kWorkerIdle:
       return absl::StrCat("idle w", action.worker);
+    case Action::Kind::kWorkerRests:
+      return absl::StrCat("w", action.worker, " rests");
   }
   return "unknown action";
 }

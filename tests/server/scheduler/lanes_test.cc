@@ -81,11 +81,12 @@ TEST_F(LanesTest, FillUpToTheirDepthOnly) {
   EXPECT_EQ(scheduler_.counts(kPool).queued, 2U);
 }
 
-TEST_F(LanesTest, NeedATimerOnlyWhileTheyHoldMoreThanOneEntry) {
+TEST_F(LanesTest, NeedATimerOnlyWhileTheyHoldSomethingThatMayNotRun) {
   FillLane();
   EXPECT_EQ(scheduler_.NextDeadlineNs(), now_ + kStanding);
   Finish(10, 1, EndCause::kCompleted, 1'000);
   Finish(10, 2, EndCause::kCompleted, 1'000);
+  Start(10, 3);
   Take();
   EXPECT_EQ(scheduler_.NextDeadlineNs(), INT64_MAX);
 }
