@@ -25,6 +25,7 @@
 #include "common/os/socket_path.h"
 #include "common/text/views.h"
 #include "server/config/sources.h"
+#include "server/pool/pool_spec.h"
 
 namespace prefork::config {
 namespace {
@@ -114,7 +115,7 @@ class Builder {
       });
       if (meant != pools_.end()) {
         each.pool = meant->first;
-      } else if (IsPoolName(each.pool)) {
+      } else if (pool::IsPoolName(each.pool)) {
         pools_[each.pool];
       } else {
         errors_.push_back(absl::StrCat(each.origin, ": ", Quote(each.pool), " is no pool name"));

@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "common/shm/lane_layout.h"
+#include "server/pool/pool_spec.h"
 
 namespace prefork::config {
 namespace {
@@ -171,7 +172,7 @@ const std::array<Key, 39> kKeys = {{
      InPool<&pool::PoolSpec::runtime>},
     {"pool",
      "size",
-     {ValueType::kCount, 0, 4096},
+     {ValueType::kCount, 0, pool::kMaxPoolSize},
      "Workers. 0: as many as the CPU quota and affinity allow.",
      InPool<&pool::PoolSpec::size>},
     {"pool",
@@ -236,7 +237,7 @@ const std::array<Key, 39> kKeys = {{
      InPool<&pool::PoolSpec::start_timeout>},
     {"pool",
      "max_dedicated",
-     {ValueType::kCount, 0, 4096},
+     {ValueType::kCount, 0, pool::kMaxPoolSize},
      "Dedicated processes at once, beside the workers.",
      InPool<&pool::PoolSpec::max_dedicated>},
     {"pool",
@@ -273,14 +274,6 @@ std::string EnvironmentName(std::string_view path) {
     name += keep ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : '_';
   }
   return name;
-}
-
-bool IsPoolName(std::string_view name) {
-  constexpr size_t kLongest = 63;
-  constexpr std::string_view kFirst = "abcdefghijklmnopqrstuvwxyz0123456789";
-  constexpr std::string_view kAll = "abcdefghijklmnopqrstuvwxyz0123456789._-";
-  return !name.empty() && name.size() <= kLongest && kFirst.find(name[0]) != name.npos &&
-         name.find_first_not_of(kAll) == name.npos;
 }
 
 }  // namespace prefork::config

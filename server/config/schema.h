@@ -40,9 +40,6 @@ inline constexpr std::string_view kPoolDefaultsSection = "pool_defaults";
 // "daemon.socket" is PREFORK_DAEMON_SOCKET; "pool.my-pool.size" is PREFORK_POOL_MY_POOL_SIZE.
 std::string EnvironmentName(std::string_view path);
 
-// 1 to 63 of [a-z0-9._-], beginning with a letter or digit?
-bool IsPoolName(std::string_view name);
-
 }  // namespace prefork::config
 
 #endif  // PREFORK_SERVER_CONFIG_SCHEMA_H_

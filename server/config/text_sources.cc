@@ -10,6 +10,7 @@
 #include "common/text/nearest.h"
 #include "common/text/views.h"
 #include "server/config/sources.h"
+#include "server/pool/pool_spec.h"
 
 namespace prefork::config {
 namespace {
@@ -125,10 +126,9 @@ SourceResult ReadOverrides(const std::vector<std::string>& overrides) {
           absl::StrCat("--set: unknown key ", Quote(path), DidYouMean(path, candidates)));
       continue;
     }
-    if (parts->section == kPoolSection && !IsPoolName(parts->pool)) {
-      result.errors.push_back(absl::StrCat("--set: ", Quote(parts->pool),
-                                           " is no pool name: 1 to 63 of a-z 0-9 . _ -, beginning "
-                                           "with a letter or digit"));
+    if (parts->section == kPoolSection && !pool::IsPoolName(parts->pool)) {
+      result.errors.push_back(absl::StrCat(
+          "--set: ", Quote(parts->pool), " is no pool name: ", text::ToAbsl(pool::kPoolNameRule)));
       continue;
     }
     if (!parts->pool.empty()) result.pools.push_back(parts->pool);

@@ -29,6 +29,7 @@
 #include "common/text/nearest.h"
 #include "common/text/views.h"
 #include "server/config/sources.h"
+#include "server/pool/pool_spec.h"
 
 namespace prefork::config {
 namespace {
@@ -137,11 +138,9 @@ class Reader {
         Error(name.source().begin,
               is_key ? absl::StrCat("\"", pool, "\" belongs to a pool: put it under [pool.NAME]")
                      : absl::StrCat("\"pool.", pool, "\" must be a table, [pool.", pool, "]"));
-      } else if (!IsPoolName(pool)) {
+      } else if (!pool::IsPoolName(pool)) {
         Error(name.source().begin,
-              absl::StrCat(Quote(pool),
-                           " is no pool name: 1 to 63 of a-z 0-9 . _ -, beginning "
-                           "with a letter or digit"));
+              absl::StrCat(Quote(pool), " is no pool name: ", text::ToAbsl(pool::kPoolNameRule)));
       } else {
         result_.pools.push_back(pool);
         ReadSection(std::string(kPoolSection), pool, *table);

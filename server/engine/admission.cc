@@ -7,12 +7,12 @@
 #include "absl/strings/str_cat.h"
 #include "server/engine/command_payload.h"
 #include "server/engine/errors.h"
+#include "server/engine/limits.h"
 #include "server/engine/task_check.h"
 
 namespace prefork::engine {
 namespace {
 
-constexpr size_t kMaxRequestIdBytes = 255;
 // Longer than any daemon runs, and far from overflow when added to a clock.
 constexpr int64_t kLongNs = int64_t{100} * 365 * 24 * 3600 * 1'000'000'000;
 

@@ -18,34 +18,26 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/text/views.h"
 #include "server/engine/errors.h"
 #include "server/engine/task_check.h"
+#include "server/pool/pool_spec.h"
 
 namespace prefork::engine {
 namespace {
 
-constexpr uint32_t kMaxWorkers = 4096;
-
-bool IsNameCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-}
-
 absl::Status CheckName(const std::string& name) {
-  const bool good = !name.empty() && name.size() <= 63 &&
-                    std::all_of(name.begin(), name.end(), IsNameCharacter) && name[0] != '.' &&
-                    name[0] != '_' && name[0] != '-';
-  if (good) return absl::OkStatus();
+  if (pool::IsPoolName(name)) return absl::OkStatus();
   return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidPool,
-                   absl::StrCat("\"", name,
-                                "\" can't be the name of a pool: 1 to 63 of a-z 0-9 . _ "
-                                "-, beginning with a letter or digit"));
+                   absl::StrCat("\"", name, "\" can't be the name of a pool: ",
+                                text::ToAbsl(pool::kPoolNameRule)));
 }
 
 absl::Status CheckSize(uint32_t size) {
-  if (size <= kMaxWorkers) return absl::OkStatus();
+  if (size <= pool::kMaxPoolSize) return absl::OkStatus();
   return MakeError(
       absl::StatusCode::kInvalidArgument, reason::kInvalidPool,
-      absl::StrCat("a size of ", size, " workers; at most ", kMaxWorkers, " are allowed"));
+      absl::StrCat("a size of ", size, " workers; at most ", pool::kMaxPoolSize, " are allowed"));
 }
 
 }  // namespace

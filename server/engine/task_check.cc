@@ -10,6 +10,7 @@
 #include "common/text/nearest.h"
 #include "common/text/views.h"
 #include "server/engine/errors.h"
+#include "server/engine/limits.h"
 #include "server/pool/runtime_command.h"
 
 namespace prefork::engine {
@@ -17,10 +18,6 @@ namespace {
 
 using shm::kMaxContentTypeBytes;
 using shm::kMaxFunctionBytes;
-constexpr size_t kMaxLabels = 64;
-constexpr size_t kMaxPredecessors = 10'000;
-constexpr int32_t kMaxPriority = 1000;
-constexpr uint32_t kMaxAttempts = 1000;
 
 absl::Status Invalid(const std::string& message) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidTask, message);

@@ -6,11 +6,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "common/shm/lane_layout.h"
 
 namespace prefork::engine {
 namespace {
 
-constexpr size_t kMaxContentTypeBytes = 255;
+using shm::kMaxContentTypeBytes;
 
 // Cuts a record into its fixed part and the texts behind it.
 class Reader {

@@ -4,11 +4,25 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/time/time.h"
 
 namespace prefork::pool {
+
+inline constexpr uint32_t kMaxPoolSize = 4096;  // workers
+
+inline constexpr std::string_view kPoolNameRule =
+    "1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit";
+// Is it what the rule says?
+constexpr bool IsPoolName(std::string_view name) {
+  constexpr size_t kLongest = 63;
+  constexpr std::string_view kFirst = "abcdefghijklmnopqrstuvwxyz0123456789";
+  constexpr std::string_view kAll = "abcdefghijklmnopqrstuvwxyz0123456789._-";
+  return !name.empty() && name.size() <= kLongest && kFirst.find(name[0]) != name.npos &&
+         name.find_first_not_of(kAll) == name.npos;
+}
 
 enum class Runtime : uint8_t { kCommand = 1, kNative = 2, kPython = 3 };
 

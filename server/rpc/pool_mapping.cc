@@ -2,9 +2,10 @@
 
 #include <string>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/text/utf8.h"
+#include "common/text/views.h"
+#include "server/pool/pool_spec.h"
 #include "server/rpc/enum_mapping.h"
 #include "server/rpc/field_reader.h"
 #include "server/rpc/time_mapping.h"
@@ -12,19 +13,9 @@
 namespace prefork::rpc {
 namespace {
 
-constexpr size_t kMaxNameBytes = 63;
-
 void CheckName(absl::string_view name, FieldReader* reader) {
-  bool valid = !name.empty() && name.size() <= kMaxNameBytes &&
-               (absl::ascii_islower(name.front()) || absl::ascii_isdigit(name.front()));
-  for (const char c : name) {
-    valid = valid &&
-            (absl::ascii_islower(c) || absl::ascii_isdigit(c) || c == '.' || c == '_' || c == '-');
-  }
-  if (!valid) {
-    reader->Add("name", absl::StrCat("'", name, "' is not 1 to ", kMaxNameBytes,
-                                     " of a-z 0-9 . _ - beginning with a letter or digit"));
-  }
+  if (pool::IsPoolName(text::ToStd(name))) return;
+  reader->Add("name", absl::StrCat("'", name, "' is not ", text::ToAbsl(pool::kPoolNameRule)));
 }
 
 void CheckPath(absl::string_view field, absl::string_view path, FieldReader* reader) {
@@ -133,8 +124,8 @@ absl::StatusOr<pool::PoolSpec> FromProto(const v1::PoolSpec& spec, const pool::P
     reader.Add("runtime", absl::StrCat(static_cast<int>(spec.runtime()),
                                        " is none of RUNTIME_COMMAND, _NATIVE, _PYTHON"));
   }
-  if (spec.size() > kMaxWorkers) {
-    reader.Add("size", absl::StrCat(spec.size(), " is not between 0 and ", kMaxWorkers));
+  if (spec.size() > pool::kMaxPoolSize) {
+    reader.Add("size", absl::StrCat(spec.size(), " is not between 0 and ", pool::kMaxPoolSize));
   }
   if (spec.size() != 0) out.size = spec.size();
   if (spec.modules_size() > 0) out.modules.assign(spec.modules().begin(), spec.modules().end());

@@ -12,7 +12,6 @@
 namespace prefork::rpc {
 
 // Of one pool.
-inline constexpr uint32_t kMaxWorkers = 4096;
 
 void ToProto(const pool::PoolSpec& spec, v1::PoolSpec* out);
 void ToProto(const engine::PoolInfo& info, v1::Pool* out);

@@ -6,6 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "server/engine/engine.h"
+#include "server/pool/pool_spec.h"
 #include "server/rpc/field_violations.h"
 #include "server/rpc/pool_mapping.h"
 #include "server/rpc/stream_call.h"
@@ -85,10 +86,10 @@ PoolService::Unary* PoolService::Scale(Context* context, const grpc::ByteBuffer*
       rpc_, context, in, out,
       [](const UnaryCall& call, const v1::ScalePoolRequest& request,
          engine::Engine::PoolDone done) {
-        if (request.size() < 1 || request.size() > kMaxWorkers) {
+        if (request.size() < 1 || request.size() > pool::kMaxPoolSize) {
           FieldViolations violations;
-          violations.Add("size",
-                         absl::StrCat(request.size(), " is not between 1 and ", kMaxWorkers));
+          violations.Add(
+              "size", absl::StrCat(request.size(), " is not between 1 and ", pool::kMaxPoolSize));
           return done(violations.ToStatus());
         }
         call.engine().ScalePool(call.caller(), request.name(), request.size(), std::move(done));

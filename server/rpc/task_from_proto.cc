@@ -6,6 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "common/shm/lane_layout.h"
+#include "server/engine/limits.h"
 #include "server/rpc/enum_mapping.h"
 #include "server/rpc/field_reader.h"
 #include "server/rpc/status_mapping.h"
@@ -14,15 +16,12 @@
 namespace prefork::rpc {
 namespace {
 
+using engine::kMaxAttempts;
+using engine::kMaxLabels;
+using engine::kMaxPredecessors;
+using engine::kMaxPriority;
 using engine::TaskOptions;
-
-constexpr int32_t kMaxPriority = 1000;
-constexpr size_t kMaxContentTypeBytes = 255;
-constexpr size_t kMaxRequestIdBytes = 255;
-constexpr int kMaxLabels = 64;
 constexpr size_t kMaxLabelBytes = 255;
-constexpr uint32_t kMaxAttempts = 1000;
-constexpr int kMaxPredecessors = 10'000;
 
 void ReadCommand(const v1::Command& command, FieldReader reader, TaskOptions* out) {
   engine::CommandSpec& spec = out->command.emplace();
@@ -132,7 +131,7 @@ absl::StatusOr<std::shared_ptr<const TaskOptions>> ReadTaskOptions(const v1::Tas
     case v1::TaskSpec::WORK_NOT_SET:
       reader.Add("function", "neither function nor command is set; say what to run");
   }
-  reader.CheckLength("content_type", spec.content_type(), kMaxContentTypeBytes);
+  reader.CheckLength("content_type", spec.content_type(), shm::kMaxContentTypeBytes);
   out->content_type = spec.content_type();
   if (spec.priority() < -kMaxPriority || spec.priority() > kMaxPriority) {
     reader.Add("priority", absl::StrFormat("%d is not between %d and %d", spec.priority(),
@@ -182,7 +181,7 @@ v1::TaskSpec MergeTaskSpecs(const v1::TaskSpec& defaults, const v1::TaskSpec& ow
 absl::Status CheckRequestId(absl::string_view request_id, absl::string_view path) {
   FieldViolations violations;
   FieldReader(std::string(path), &violations)
-      .CheckLength("request_id", request_id, kMaxRequestIdBytes);
+      .CheckLength("request_id", request_id, engine::kMaxRequestIdBytes);
   return violations.ToStatus();
 }
 
