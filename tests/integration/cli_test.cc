@@ -142,6 +142,9 @@ TEST_F(CliTest, KillTakesEverySpellingOfASignal) {
 TEST_F(CliTest, CallPrintsTheValue) {
   EXPECT_EQ(Run({"call", "-p", "native", "echo", "--data", "hello"}).out, "hello");
   EXPECT_EQ(Run({"call", "-p", "native", "echo"}, "from stdin").out, "from stdin");
+  EXPECT_EQ(Run({"call", "-p", "native", "echo", "--json", R"({"x": 1})"}).out, R"({"x": 1})");
+  EXPECT_THAT(Run({"call", "-p", "native", "echo", "--data", "hi", "--json"}).out,
+              HasSubstr("TASK_STATE_SUCCEEDED"));
   const CliRun::Result failed = Run({"call", "-p", "native", "fail", "--data", "my own words"});
   EXPECT_EQ(failed.code, 1);
   EXPECT_EQ(failed.out, "");
@@ -281,6 +284,8 @@ INSTANTIATE_TEST_SUITE_P(
                  2,
                  "did you mean 'crash'?"},
         BadInput{"file", {"call", "f", "--file", "/nonexistent"}, 2, "/nonexistent"},
+        BadInput{
+            "twoarguments", {"call", "f", "--json", "1", "--data", "2"}, 2, "leave out --data"},
         BadInput{"address", {"ping", "--address", "localhost:1"}, 2, "unix:/path"},
         BadInput{"no_daemon", {"ping", "--address", "unix:/nonexistent/s"}, 3, "does not exist"}),
     [](const auto& info) { return info.param.name; });

@@ -30,6 +30,10 @@ absl::StatusOr<client::TaskSpec> MakeWork(Context& context, const CallOptions& o
   spec->function = options.function;
   spec->content_type = options.content_type;
   if (!options.json_argument.empty()) {
+    if (!options.data.empty() || !options.file.empty()) {
+      return absl::InvalidArgumentError(
+          "--json JSON is the argument already; leave out --data and --file");
+    }
     spec->payload = options.json_argument;
     if (spec->content_type.empty()) spec->content_type = "application/json";
   } else if (!options.data.empty()) {
@@ -74,19 +78,27 @@ void AddCall(CLI::App& app, Context& context) {
       AddVerb(app, context, "call", "Call a function and print its value", Call, &options);
   verb->add_option("FUNCTION", options->function, "Name of the function")->required();
   AddTaskOptions(verb, &options->task);
-  auto* const json = verb->add_option("--arg-json", options->json_argument,
-                                      "The argument as JSON, with its content type")
-                         ->type_name("JSON");
+  // Hides the program's own --json, which may stand before the verb or have no value here.
+  verb->add_option_function<std::string>(
+          "--json",
+          [&context, options](const std::string& text) {
+            options->json_argument = text;
+            if (text.empty()) context.options().json = true;
+          },
+          "The argument as JSON. Without a value: the task as JSON on stdout, as everywhere")
+      ->type_name("JSON")
+      ->expected(0, 1);
   auto* const data =
       verb->add_option("-d,--data", options->data, "The argument as it is")->type_name("TEXT");
   auto* const file = verb->add_option("--file", options->file,
                                       "File with the argument; - is stdin, as is the default when "
                                       "stdin is no terminal")
                          ->type_name("FILE");
-  json->excludes(data)->excludes(file);
   data->excludes(file);
   verb->add_option("--content-type", options->content_type, "Of the argument")->type_name("TYPE");
-  verb->footer("Example: prefork call -p native square --data 12");
+  verb->footer(
+      "Examples: prefork call -p native square --data 12\n"
+      "          prefork call -p python os.path:join --json '[\"a\", \"b\"]'");
 }
 
 }  // namespace prefork::cli
