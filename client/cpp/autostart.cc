@@ -86,10 +86,11 @@ std::string LogTail(const fs::path& path, std::streamoff from) {
 
 class Starter {
  public:
-  explicit Starter(std::string socket_path) : socket_path_(std::move(socket_path)) {}
+  Starter(std::string socket_path, std::string daemon_directory)
+      : socket_path_(std::move(socket_path)), daemon_directory_(std::move(daemon_directory)) {}
 
   absl::Status Start() {
-    absl::StatusOr<std::string> daemon = FindDaemon();
+    absl::StatusOr<std::string> daemon = FindDaemon(daemon_directory_);
     if (!daemon.ok()) return daemon.status();
     const fs::path log_path = PrivateDaemonLogPath();
     std::error_code error;
@@ -142,6 +143,7 @@ class Starter {
 
  private:
   const std::string socket_path_;
+  const std::string daemon_directory_;
   os::Pidfd process_;
   std::streamoff log_start_ = 0;
 };
@@ -155,35 +157,35 @@ std::string PrivateDaemonLogPath() {
   return absl::StrCat(home != nullptr ? home : "/tmp", "/.local/state/prefork/preforkd.log");
 }
 
-absl::StatusOr<std::string> FindDaemon() {
+absl::StatusOr<std::string> FindDaemon(const std::string& directory) {
   if (const char* chosen = std::getenv("PREFORK_DAEMON"); chosen != nullptr && chosen[0] != '\0') {
     if (IsExecutable(chosen)) return std::string(chosen);
     return absl::NotFoundError(
         absl::StrCat("PREFORK_DAEMON names '", chosen, "', which is not an executable file"));
   }
   std::error_code error;
-  const fs::path own = fs::read_symlink("/proc/self/exe", error);
-  if (!error && IsExecutable(own.parent_path() / kDaemonName)) {
-    return (own.parent_path() / kDaemonName).string();
-  }
+  const fs::path beside = directory.empty()
+                              ? fs::read_symlink("/proc/self/exe", error).parent_path()
+                              : fs::path(directory);
+  if (IsExecutable(beside / kDaemonName)) return (beside / kDaemonName).string();
   const char* const path = std::getenv("PATH");
   for (const absl::string_view directory : absl::StrSplit(path != nullptr ? path : "", ':')) {
     const fs::path candidate = fs::path(std::string(directory)) / kDaemonName;
     if (!directory.empty() && IsExecutable(candidate)) return candidate.string();
   }
-  return absl::NotFoundError(absl::StrCat(kDaemonName, " was found neither in ",
-                                          own.parent_path().string(),
+  return absl::NotFoundError(absl::StrCat(kDaemonName, " was found neither in ", beside.string(),
                                           " nor in PATH; install it, or set PREFORK_DAEMON to it"));
 }
 
-absl::Status StartPrivateDaemon(const std::string& socket_path, absl::Time deadline) {
+absl::Status StartPrivateDaemon(const std::string& socket_path, const std::string& daemon_directory,
+                                absl::Time deadline) {
   const absl::Status directory = MakePrivateDirectory(fs::path(socket_path).parent_path());
   if (!directory.ok()) return directory;
   absl::StatusOr<os::Fd> lock =
       OpenFile(absl::StrCat(socket_path, ".lock"), O_RDWR | O_CREAT | O_NOFOLLOW);
   if (!lock.ok()) return lock.status();
 
-  Starter starter(socket_path);
+  Starter starter(socket_path, daemon_directory);
   bool locked = false;
   while (absl::Now() < deadline) {
     if (!locked) locked = flock(lock->get(), LOCK_EX | LOCK_NB) == 0;

@@ -55,7 +55,7 @@ absl::StatusOr<Connection> OpenChannel(const ConnectOptions& options, absl::Time
                        : "; start one with preforkd, or allow autostart"));
   }
   const std::string& path = choice->socket_paths.front();
-  const absl::Status started = StartPrivateDaemon(path, deadline);
+  const absl::Status started = StartPrivateDaemon(path, options.daemon_directory, deadline);
   if (!started.ok()) {
     return absl::UnavailableError(absl::StrCat(
         "no prefork daemon answers (", tried, "), and none could be started: ", started.message()));

@@ -34,6 +34,9 @@ struct ConnectOptions {
   // Start a private daemon of this user when none answers at an address that was not given
   // explicitly. It ends itself when it has been idle for ten minutes.
   bool autostart = true;
+  // Where autostart looks for preforkd after $PREFORK_DAEMON and before PATH; empty: beside this
+  // program.
+  std::string daemon_directory{};
   // For the daemon's logs and its fair sharing; empty: the program's name.
   std::string client_name{};
   absl::Duration connect_timeout = absl::Seconds(15);
