@@ -10,12 +10,52 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import task as task, worker as worker
+    from . import asyncio as asyncio, multiprocessing as multiprocessing, task as task, worker as worker
+    from .errors import (
+        DaemonUnavailable as DaemonUnavailable,
+        ExitReport as ExitReport,
+        PoolBroken as PoolBroken,
+        PreforkError as PreforkError,
+        QueueFull as QueueFull,
+        RemoteTraceback as RemoteTraceback,
+        RequestRejected as RequestRejected,
+        TaskCancelled as TaskCancelled,
+        TaskCrashed as TaskCrashed,
+        TaskError as TaskError,
+        TaskFailed as TaskFailed,
+        TaskLost as TaskLost,
+        TaskOutOfMemory as TaskOutOfMemory,
+        TaskTimeout as TaskTimeout,
+    )
+    from .executor import Executor as Executor
+    from .future import Future as Future, Progress as Progress
+    from .options import Options as Options
 
 __version__ = "0.1.0"
 
 # Where each public name lives; None: it is a module of its own.
 _HOMES: dict[str, str | None] = {
+    "DaemonUnavailable": "errors",
+    "Executor": "executor",
+    "ExitReport": "errors",
+    "Future": "future",
+    "Options": "options",
+    "PoolBroken": "errors",
+    "PreforkError": "errors",
+    "Progress": "future",
+    "QueueFull": "errors",
+    "RemoteTraceback": "errors",
+    "RequestRejected": "errors",
+    "TaskCancelled": "errors",
+    "TaskCrashed": "errors",
+    "TaskError": "errors",
+    "TaskFailed": "errors",
+    "TaskLost": "errors",
+    "TaskOutOfMemory": "errors",
+    "TaskTimeout": "errors",
+    "asyncio": None,
+    "joblib": None,
+    "multiprocessing": None,
     "task": None,
     "worker": None,
 }

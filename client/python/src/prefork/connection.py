@@ -1,0 +1,288 @@
+"""This process's connections to daemons: one for each address, shared by all executors and threads.
+
+A connection has one thread that takes ends and events from the extension, a batch at a time, and settles futures::
+
+    submit -> _client (gRPC, its own threads) -> daemon
+    future <- results thread <- Inbox <- _client
+
+Life. Nothing starts before the first submit. At the interpreter's end executors are shut down and connections closed.
+After a fork the child has the memory of the connections and none of their threads; see ``_fork.py``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import _client, codec, errors
+from .future import Future, Progress
+
+if TYPE_CHECKING:
+    from .executor import Core
+
+# Tasks that one process may have in flight on one connection; over it submits wait.
+MAX_IN_FLIGHT = 65536
+_CONNECT_TIMEOUT = 15.0
+
+
+class Connection:
+    """One connection. Thread-safe.
+
+    Args:
+        address: Of the daemon; empty: ``PREFORK_ADDRESS``, else the user's own daemon (which is started if there is none),
+            else the system's.
+        output: Does the daemon send what tasks write?
+
+    Raises:
+        DaemonUnavailable: No daemon answers, and none could be started.
+    """
+
+    def __init__(self, address: str, output: bool) -> None:
+        beside = os.path.dirname(sys.executable) if sys.executable else ""
+        self._native = _client.Connection(address, True, beside, output, MAX_IN_FLIGHT, _CONNECT_TIMEOUT)
+        self._inbox = self._native.inbox()
+        self._futures: dict[int, Future[Any]] = {}
+        self._next_key = itertools.count().__next__
+        self._closed = False
+        self.address: str = self._native.address
+        self._thread = threading.Thread(target=self._settle_futures, name="prefork-results", daemon=True)
+        self._thread.start()
+
+    @property
+    def native(self) -> _client.Connection:
+        return self._native
+
+    @property
+    def usable(self) -> bool:
+        """False once it is closed, or the daemon was not to be reached."""
+        return not self._closed
+
+    def call(self, method: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Makes one of the daemon's calls with the JSON form of its messages.
+
+        Raises:
+            PreforkError: What the daemon objects to.
+        """
+        response: dict[str, Any] = json.loads(self._native.call(method, json.dumps(request)))
+        return response
+
+    # Tasks behind futures.
+
+    def submit(self, future: Future[Any], template: _client.Template, payload: codec.Buffer) -> None:
+        """Sends a task; its end settles the future. Waits while too many are in flight."""
+        key = self._next_key()
+        future._key = key
+        future._connection = self
+        self._futures[key] = future
+        try:
+            self._inbox.submit(template, key, payload)
+        except BaseException:
+            del self._futures[key]
+            raise
+
+    def submit_one(self, future: Future[Any], spec: Mapping[str, Any], payload: codec.Buffer) -> None:
+        """The same for a task whose spec no other has."""
+        key = self._next_key()
+        future._key = key
+        future._connection = self
+        self._futures[key] = future
+        try:
+            self._inbox.submit_one(spec, key, payload)
+        except BaseException:
+            del self._futures[key]
+            raise
+
+    def mark_lost(self) -> None:
+        """The daemon was not to be reached: the next submit tries a new connection."""
+        self._closed = True
+
+    def cancel(self, key: int, force: bool) -> None:
+        self._inbox.cancel(key, force)
+
+    def task_id(self, key: int) -> int:
+        try:
+            return self._inbox.task_id(key, None)
+        except errors.RequestRejected:  # it has ended: the future has the number, or never gets one
+            future = self._futures.get(key)
+            return future._task_id if future is not None else 0
+
+    def is_running(self, key: int) -> bool:
+        try:
+            task = self.call("GetTask", {"task_id": self._inbox.task_id(key, None)})
+        except errors.PreforkError:
+            return False
+        return bool(task["state"] == "TASK_STATE_RUNNING")
+
+    # The results thread.
+
+    def _settle_futures(self) -> None:
+        take = self._inbox.take
+        while items := take(None, False):  # signals are for the main thread
+            for item in items:
+                try:
+                    self._handle(item)
+                except Exception:  # of a callback or of unpickling; the other futures must not suffer
+                    sys.excepthook(*sys.exc_info())
+                del item
+            items.clear()
+
+    def _handle(self, item: _client.Item) -> None:
+        key, kind = item[0], item[1]
+        if kind > 2:
+            future = self._futures.get(key)
+            if future is not None:
+                _tell(future, kind, item)
+            return
+        future = self._futures.pop(key, None)
+        if future is None:
+            return
+        core: Core = future._core
+        if kind == 2 and core.sent_again(future, item[2]):
+            return
+        future._call = None
+        if kind != 2:
+            future._task_id = item[4]
+            if item[5] is not None:
+                future._report = errors.ExitReport.from_dict(item[5])
+        elif item[2] == UNAVAILABLE:
+            self._closed = True
+        try:
+            if kind == 0:
+                settle(future, value_of(item), None)
+            else:
+                settle(future, None, error_of(item))
+        except Exception as error:
+            settle(future, None, error)
+        finally:
+            core.ended(future)
+
+    # The end.
+
+    def close(self) -> None:
+        """Ends the connection. The daemon cancels what is unfinished; its futures fail."""
+        self._closed = True
+        self._native.close()
+        self._inbox.close()
+        if not self.on_results_thread:
+            self._thread.join()
+
+    def abandon(self) -> list[Future[Any]]:
+        """In a forked child: lets go of it without touching it, and returns the futures that nobody will settle."""
+        self._closed = True
+        self._native.abandon()
+        futures = list(self._futures.values())
+        self._futures.clear()
+        return futures
+
+    @property
+    def idle(self) -> bool:
+        """Has every task ended?"""
+        return self._native.unfinished == 0
+
+    @property
+    def on_results_thread(self) -> bool:
+        """Is the caller a callback of ours?"""
+        return threading.current_thread() is self._thread
+
+
+UNAVAILABLE = 14
+
+
+def settle(future: Future[Any], value: Any, error: BaseException | None) -> None:
+    """Gives the future its end, unless it was cancelled meanwhile."""
+    try:
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+    except Exception as invalid:
+        if not future.done():
+            raise invalid
+
+
+def value_of(item: _client.Item) -> Any:
+    """The value of a task that succeeded.
+
+    Raises:
+        TaskFailed: It can't be rebuilt here; the cause says why.
+    """
+    value, content_type = item[2], item[3]
+    try:
+        return decode(value, content_type)
+    except Exception as error:
+        raise errors.TaskFailed(
+            f"task {item[4]} succeeded, but its result can't be unpickled here: {type(error).__name__}: {error}", item[4]
+        ) from error
+
+
+def decode(value: codec.Buffer, content_type: str) -> Any:
+    """A payload's object."""
+    if content_type.startswith(codec.PICKLE):
+        return codec.loads(memoryview(value), content_type)
+    if content_type.startswith(codec.JSON):
+        return json.loads(bytes(value))
+    return bytes(value)
+
+
+def error_of(item: _client.Item) -> BaseException:
+    """The exception of a task that did not succeed."""
+    if item[1] == 2:
+        return errors.from_unknown_fate(item[2], item[3])
+    value, content_type, task_id, report, state, error = item[2:8]
+    kept = None if report is None else errors.ExitReport.from_dict(report)
+    if state == "failed" and len(value) != 0:
+        try:
+            exception, text = decode(value, content_type)[:2]
+        except Exception as problem:
+            error += f"\n(the exception itself can't be rebuilt here: {type(problem).__name__}: {problem})"
+        else:
+            if isinstance(exception, BaseException):
+                exception.__cause__ = errors.RemoteTraceback(text)
+                return exception
+    return errors.from_end(state, error, task_id, kept)
+
+
+def _tell(future: Future[Any], kind: int, item: _client.Item) -> None:
+    if kind == 4:
+        future._core.write_output(item[2], bytes(item[4]))
+    elif kind == 5:
+        future.set_progress(Progress(item[2], item[3], item[4]))
+    elif kind == 6:
+        future.add_part(decode(item[3], item[4]))
+
+
+_lock = threading.Lock()
+_connections: dict[tuple[str, bool], Connection] = {}
+
+
+def connect(address: str | None = None, output: bool = False) -> Connection:
+    """This process's connection to a daemon; a new one if there is none that works.
+
+    Raises:
+        DaemonUnavailable: No daemon answers, and none could be started.
+    """
+    from . import _exit, _fork
+
+    _fork.check()
+    key = (address or "", output)
+    with _lock:
+        connection = _connections.get(key)
+        if connection is None or not connection.usable:
+            connection = _connections[key] = Connection(*key)
+            _exit.register()
+            _fork.register()
+        return connection
+
+
+def close_all() -> None:
+    """Ends all connections."""
+    with _lock:
+        connections = list(_connections.values())
+        _connections.clear()
+    for connection in connections:
+        connection.close()
