@@ -13,8 +13,6 @@
 
 namespace prefork::fault {
 
-std::vector<std::string> UseSabotagedWorkers() { return {"--worker-program", kSabotagedWorker}; }
-
 std::vector<std::string> UseFaultyWorkers() {
   return {"--worker-program", worker_testing::kFaultyWorkerProgram};
 }

@@ -19,9 +19,8 @@
 
 namespace prefork::fault {
 
-// Flags of a daemon whose workers do what a StrikeFile says.
-std::vector<std::string> UseSabotagedWorkers();
-// Flags of a daemon whose workers do what PREFORK_FAULT in the environment of a pool says.
+// Flags of a daemon whose workers do what a StrikeFile, or PREFORK_FAULT in the environment of a
+// pool, says.
 std::vector<std::string> UseFaultyWorkers();
 // The zygote that misbehaves by itself (tests/server/pool/fake_zygote.cc).
 std::string FakeZygoteProgram();

@@ -38,13 +38,13 @@ class LaneGarbageTest : public ::testing::TestWithParam<Garbage> {
  protected:
   StrikeFile strike_;
   FaultBed bed_{
-      {.config = MisbehavingPool("p", 2, strike_.PoolSetting()), .flags = UseSabotagedWorkers()}};
+      {.config = MisbehavingPool("p", 2, strike_.PoolSetting()), .flags = UseFaultyWorkers()}};
 
   // The end of the task whose worker does the damage, beside a neighbour that has to go on.
   TaskResult EndOfDamaged() {
     const TaskHandle neighbour = bed_.Submit("p", "wait_cancelled");
     EXPECT_TRUE(bed_.WaitForState(neighbour.id(), v1::TASK_STATE_RUNNING));
-    strike_.Plan(GetParam().step, "damage", GetParam().damage);
+    strike_.Plan(absl::StrCat(GetParam().damage, "@", GetParam().step));
     const TaskResult result = FaultBed::End(bed_.Submit("p", "echo", "value"));
     EXPECT_TRUE(testing::WaitFor([&] { return strike_.HasStruck(); }));
     bed_.ExpectWorks("p");
@@ -71,31 +71,31 @@ INSTANTIATE_TEST_SUITE_P(Index, FatalGarbageTest,
                                                        {"claimed", "up-tail-backwards"}}),
                          Name);
 INSTANTIATE_TEST_SUITE_P(RecordHeader, FatalGarbageTest,
-                         ::testing::ValuesIn<Garbage>({{"result-written", "up-body-bytes"},
-                                                       {"result-written", "up-body-bytes-short"},
-                                                       {"result-written", "up-body-bytes-zero"},
-                                                       {"result-written", "up-kind-zero"},
-                                                       {"result-written", "up-kind-unknown"},
-                                                       {"result-written", "up-kind-task"},
-                                                       {"result-written", "up-kind-started"},
-                                                       {"result-written", "up-kind-padding"},
-                                                       {"result-written", "up-claim-unknown"},
-                                                       {"result-written", "up-claim-revoked"},
-                                                       {"result-written", "up-generation"}}),
+                         ::testing::ValuesIn<Garbage>({{"result_written", "up-body-bytes"},
+                                                       {"result_written", "up-body-bytes-short"},
+                                                       {"result_written", "up-body-bytes-zero"},
+                                                       {"result_written", "up-kind-zero"},
+                                                       {"result_written", "up-kind-unknown"},
+                                                       {"result_written", "up-kind-task"},
+                                                       {"result_written", "up-kind-started"},
+                                                       {"result_written", "up-kind-padding"},
+                                                       {"result_written", "up-claim-unknown"},
+                                                       {"result_written", "up-claim-revoked"},
+                                                       {"result_written", "up-generation"}}),
                          Name);
 INSTANTIATE_TEST_SUITE_P(
     Finished, FatalGarbageTest,
-    ::testing::ValuesIn<Garbage>({{"result-written", "finished-task-zero"},
-                                  {"result-written", "finished-task-other"},
-                                  {"result-written", "finished-outcome-zero"},
-                                  {"result-written", "finished-outcome-unknown"},
-                                  {"result-written", "finished-started-negative"},
-                                  {"result-written", "finished-before-started"},
-                                  {"result-written", "finished-cpu"},
-                                  {"result-written", "finished-segment-unknown"},
-                                  {"result-written", "finished-value-bytes"},
-                                  {"result-written", "finished-error-bytes"},
-                                  {"result-written", "finished-type-bytes"}}),
+    ::testing::ValuesIn<Garbage>({{"result_written", "finished-task-zero"},
+                                  {"result_written", "finished-task-other"},
+                                  {"result_written", "finished-outcome-zero"},
+                                  {"result_written", "finished-outcome-unknown"},
+                                  {"result_written", "finished-started-negative"},
+                                  {"result_written", "finished-before-started"},
+                                  {"result_written", "finished-cpu"},
+                                  {"result_written", "finished-segment-unknown"},
+                                  {"result_written", "finished-value-bytes"},
+                                  {"result_written", "finished-error-bytes"},
+                                  {"result_written", "finished-type-bytes"}}),
     Name);
 INSTANTIATE_TEST_SUITE_P(OtherRecords, FatalGarbageTest,
                          ::testing::ValuesIn<Garbage>({{"claimed", "started-twice"},
@@ -110,11 +110,11 @@ INSTANTIATE_TEST_SUITE_P(OtherRecords, FatalGarbageTest,
                                                        {"claimed", "task-upwards"}}),
                          Name);
 INSTANTIATE_TEST_SUITE_P(ClaimWord, FatalGarbageTest,
-                         ::testing::ValuesIn<Garbage>({{"result-written", "down-claim-unclaimed"},
-                                                       {"result-written", "down-claim-revoked"}}),
+                         ::testing::ValuesIn<Garbage>({{"result_written", "down-claim-unclaimed"},
+                                                       {"result_written", "down-claim-revoked"}}),
                          Name);
 INSTANTIATE_TEST_SUITE_P(Everything, FatalGarbageTest,
-                         ::testing::ValuesIn<Garbage>({{"result-written", "all-ones"}}), Name);
+                         ::testing::ValuesIn<Garbage>({{"result_written", "all-ones"}}), Name);
 
 // An empty lane makes sense to the daemon; the worker, whose own counters say otherwise, gives up.
 // Whoever looks first names the cause.
@@ -130,7 +130,7 @@ TEST_P(BlankedLaneTest, EndsTheWorkerAndFailsItsTask) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Everything, BlankedLaneTest,
-                         ::testing::ValuesIn<Garbage>({{"result-written", "all-zeros"}}), Name);
+                         ::testing::ValuesIn<Garbage>({{"result_written", "all-zeros"}}), Name);
 
 // What the engine never reads back: writing it harms nobody, not even the task.
 using HarmlessGarbageTest = LaneGarbageTest;
@@ -143,19 +143,19 @@ TEST_P(HarmlessGarbageTest, ChangesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Field, HarmlessGarbageTest,
-                         ::testing::ValuesIn<Garbage>({{"result-written", "plain-header-fields"},
-                                                       {"result-written", "status-words"},
-                                                       {"result-written", "down-claim-unknown"},
-                                                       {"result-written", "down-head-far-ahead"},
-                                                       {"result-written", "down-ring"},
-                                                       {"result-written", "wait-status"}}),
+                         ::testing::ValuesIn<Garbage>({{"result_written", "plain-header-fields"},
+                                                       {"result_written", "status-words"},
+                                                       {"result_written", "down-claim-unknown"},
+                                                       {"result_written", "down-head-far-ahead"},
+                                                       {"result_written", "down-ring"},
+                                                       {"result_written", "wait-status"}}),
                          Name);
 
 // A worker's clock is the daemon's: times that lie ahead are cut.
 using FutureGarbageTest = LaneGarbageTest;
 
 TEST_P(FutureGarbageTest, TimesAreCutToWhatCanBe) {
-  strike_.Plan(GetParam().step, "damage", GetParam().damage);
+  strike_.Plan(absl::StrCat(GetParam().damage, "@", GetParam().step));
   const TaskHandle task = bed_.Submit("p", "echo", "value");
   EXPECT_TRUE(FaultBed::End(task).ok());
   const absl::StatusOr<v1::Task> seen = bed_.api().GetTask(task.id());
@@ -169,9 +169,9 @@ TEST_P(FutureGarbageTest, TimesAreCutToWhatCanBe) {
 
 INSTANTIATE_TEST_SUITE_P(
     Field, FutureGarbageTest,
-    ::testing::ValuesIn<Garbage>({{"result-written", "finished-in-the-future"},
-                                  {"result-written", "finished-started-in-the-future"},
-                                  {"result-written", "finished-started-long-ago"}}),
+    ::testing::ValuesIn<Garbage>({{"result_written", "finished-in-the-future"},
+                                  {"result_written", "finished-started-in-the-future"},
+                                  {"result_written", "finished-started-long-ago"}}),
     Name);
 
 // What was said before the nonsense stands.
@@ -184,7 +184,7 @@ TEST_P(LateGarbageTest, TheResultBeforeItCounts) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Record, LateGarbageTest,
-                         ::testing::ValuesIn<Garbage>({{"result-written", "finished-twice"}}),
+                         ::testing::ValuesIn<Garbage>({{"result_written", "finished-twice"}}),
                          Name);
 
 // The worker spoils its lane and dies of it: only one of the tasks in it may be affected.
@@ -194,7 +194,7 @@ TEST_P(RuinTest, DeathInARuinedLaneCostsOneTask) {
   auto spec = bed_.client().Prepare({.pool = "p", .function = "echo"});
   ASSERT_TRUE(spec.ok()) << spec.status();
   std::vector<TaskHandle> tasks;
-  strike_.Plan(GetParam().step, "ruin", GetParam().damage);
+  strike_.Plan(absl::StrCat(GetParam().damage, "@", GetParam().step, ",kill@", GetParam().step));
   for (int i = 0; i < 2000; ++i) {
     auto task = spec->Submit("value");
     ASSERT_TRUE(task.ok()) << task.status();
@@ -213,7 +213,7 @@ TEST_P(RuinTest, DeathInARuinedLaneCostsOneTask) {
 
 INSTANTIATE_TEST_SUITE_P(Lane, RuinTest,
                          ::testing::ValuesIn<Garbage>({{"claimed", "down-ring"},
-                                                       {"result-written", "all-ones"},
+                                                       {"result_written", "all-ones"},
                                                        {"claimed", "all-zeros"},
                                                        {"claimed", "down-head-far-ahead"}}),
                          Name);

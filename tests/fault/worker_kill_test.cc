@@ -25,14 +25,14 @@ class WorkerKillTest : public ::testing::Test {
  protected:
   StrikeFile strike_;
   FaultBed bed_{
-      {.config = MisbehavingPool("p", 2, strike_.PoolSetting()), .flags = UseSabotagedWorkers()}};
+      {.config = MisbehavingPool("p", 2, strike_.PoolSetting()), .flags = UseFaultyWorkers()}};
 
   // Kills the worker that reaches `step`, with one task that is affected at most; the neighbours
   // must succeed.
   TaskResult StrikeAt(const std::string& step) {
     const TaskHandle before = bed_.Submit("p", "echo", "before");
     EXPECT_TRUE(FaultBed::End(before).ok());
-    strike_.Plan(step, "kill");
+    strike_.Plan(absl::StrCat("kill@", step));
     const TaskHandle task = bed_.Submit("p", "echo", "the one");
     const TaskResult result = FaultBed::End(task);
     EXPECT_TRUE(testing::WaitFor([&] { return strike_.HasStruck(); }));
@@ -77,7 +77,7 @@ TEST_F(WorkerKillTest, IdleWorkerIsReplacedAndNoTaskNotices) {
 }
 
 TEST_F(WorkerKillTest, AfterPublishBeforeClaimTheTaskRunsElsewhere) {
-  const TaskResult result = StrikeAt("before-claim");
+  const TaskResult result = StrikeAt("before_claim");
   EXPECT_TRUE(result.ok()) << Describe(result);
   EXPECT_EQ(result.value, "the one");
 }
@@ -85,17 +85,17 @@ TEST_F(WorkerKillTest, AfterPublishBeforeClaimTheTaskRunsElsewhere) {
 TEST_F(WorkerKillTest, AfterTheClaimTheTaskCrashes) { ExpectKilled(StrikeAt("claimed")); }
 
 TEST_F(WorkerKillTest, BetweenWritingAndPublishingTheResultTheTaskCrashes) {
-  ExpectKilled(StrikeAt("result-written"));
+  ExpectKilled(StrikeAt("result_written"));
 }
 
 TEST_F(WorkerKillTest, AfterPublishingBeforeTheWakeUpTheTaskHasSucceeded) {
-  const TaskResult result = StrikeAt("result-published");
+  const TaskResult result = StrikeAt("result_published");
   EXPECT_TRUE(result.ok()) << Describe(result);
   EXPECT_EQ(result.value, "the one");
 }
 
 TEST_F(WorkerKillTest, AfterTheWakeUpTheTaskHasSucceeded) {
-  EXPECT_TRUE(StrikeAt("result-announced").ok());
+  EXPECT_TRUE(StrikeAt("result_announced").ok());
 }
 
 TEST_F(WorkerKillTest, AfterTheReleaseTheTaskHasSucceeded) {
@@ -128,7 +128,7 @@ TEST_F(WorkerKillTest, WhileRunningOnlyThatTaskCrashes) {
 }
 
 TEST_F(WorkerKillTest, ACrashedAttemptIsRetriedOnAnotherWorker) {
-  strike_.Plan("claimed", "kill");
+  strike_.Plan("kill@claimed");
   const TaskHandle task =
       bed_.Submit({.pool = "p",
                    .function = "attempt",
@@ -164,7 +164,7 @@ TEST_F(WorkerKillTest, AFullLaneLosesOneTask) {
   auto spec = bed_.client().Prepare({.pool = "p", .function = "echo"});
   ASSERT_TRUE(spec.ok()) << spec.status();
   for (int round = 0; round < 5; ++round) {
-    strike_.Plan("claimed", "kill");
+    strike_.Plan("kill@claimed");
     for (int i = 0; i < 2000; ++i) {
       auto task = spec->Submit(absl::StrCat(i));
       ASSERT_TRUE(task.ok()) << task.status();

@@ -1,14 +1,20 @@
 #include "tests/server/worker/fault_plan.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
+#include <cerrno>
 #include <cstddef>
-#include <cstring>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <utility>
 
@@ -17,8 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "common/os/eventfd.h"
-#include "common/shm/lane_layout.h"
+#include "tests/server/worker/lane_damage.h"
 
 namespace prefork::worker_testing {
 namespace {
@@ -33,10 +38,8 @@ constexpr const char* kWorkerSteps[] = {"forked",           "before_ready",   "b
                                         "result_announced", "released"};
 constexpr const char* kZygoteSteps[] = {"zygote_before_ready", "zygote_ready", "zygote_before_fork",
                                         "zygote_forked"};
-constexpr const char* kLaneActions[] = {"down_head", "down_claim", "up_tail"};
-constexpr const char* kResultActions[] = {"up_length",  "up_kind",  "up_generation", "up_task",
-                                          "up_outcome", "up_sizes", "up_segment"};
-constexpr const char* kProcessActions[] = {"kill", "stop", "exit", "hang", "message"};
+constexpr int kBrokenTest = 99;  // exit code that no test expects
+constexpr const char* kProcessActions[] = {"kill", "stop", "exit", "hang", "message", "no_memory"};
 
 template <typename List>
 bool Contains(const List& list, std::string_view name) {
@@ -44,74 +47,23 @@ bool Contains(const List& list, std::string_view name) {
                      [&](const char* each) { return name == each; });
 }
 
-constexpr uint32_t kRubbish32 = 0xdeadbeef;
-constexpr uint64_t kRubbish64 = 0xdeadbeefdeadbeef;
-
-// The lane's memory as the worker has it mapped, to be spoilt.
-struct RawLane {
-  explicit RawLane(shm::LaneGuest* lane)
-      : base(reinterpret_cast<char*>(&lane->status()) - offsetof(shm::LaneHeader, status)),
-        header(reinterpret_cast<shm::LaneHeader*>(base)) {}
-
-  shm::RecordHeader* RecordAt(uint64_t ring_offset, uint64_t ring_bytes, uint64_t position) const {
-    return reinterpret_cast<shm::RecordHeader*>(base + ring_offset + position % ring_bytes);
+// The one way to have the kernel itself say it, whatever memory there is.
+void RefuseToFork() {
+  constexpr uint32_t kRefuse = SECCOMP_RET_ERRNO | ENOMEM;
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 1, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone3, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, kRefuse),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {static_cast<unsigned short>(std::size(filter)), filter};
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+      prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0) {
+    return;
   }
-  // The task record that the worker has claimed or is about to claim.
-  shm::RecordHeader* CurrentTask() const {
-    uint64_t head = header->down.head.load();
-    shm::RecordHeader* record = RecordAt(header->down_offset, header->down_bytes, head);
-    while (static_cast<shm::RecordKind>(record->kind) == shm::RecordKind::kPadding) {
-      head += sizeof(shm::RecordHeader) + record->body_bytes;
-      record = RecordAt(header->down_offset, header->down_bytes, head);
-    }
-    return record;
-  }
-  // The result that is written and not published.
-  shm::RecordHeader* UnpublishedResult() const {
-    uint64_t tail = header->up.tail.load();
-    shm::RecordHeader* record = RecordAt(header->up_offset, header->up_bytes, tail);
-    if (static_cast<shm::RecordKind>(record->kind) == shm::RecordKind::kPadding) {
-      tail += sizeof(shm::RecordHeader) + record->body_bytes;
-      record = RecordAt(header->up_offset, header->up_bytes, tail);
-    }
-    return record;
-  }
-
-  char* base;
-  shm::LaneHeader* header;
-};
-
-void SpoilResult(const RawLane& lane, std::string_view action) {
-  shm::RecordHeader* record = lane.UnpublishedResult();
-  auto* finished = reinterpret_cast<shm::FinishedRecord*>(record + 1);
-  if (action == "up_length") record->body_bytes = kRubbish32;
-  if (action == "up_kind") record->kind = static_cast<uint16_t>(kRubbish32);
-  if (action == "up_generation") record->generation = kRubbish32;
-  if (action == "up_task") finished->task_id = kRubbish64;
-  if (action == "up_outcome") finished->outcome = kRubbish32;
-  if (action == "up_sizes") finished->error_bytes = kRubbish32;
-  if (action == "up_segment") {
-    finished->segment_id = kRubbish64;
-    finished->value_bytes = kRubbish64;
-  }
-}
-
-// The worker's own next step would write a good index again; so there is none.
-[[noreturn]] void SpoilIndex(std::atomic<uint64_t>& index, int engine_eventfd) {
-  index.store(kRubbish64);
-  os::SignalEventfd(engine_eventfd);
-  for (;;) pause();
-}
-
-void Spoil(shm::LaneGuest* guest, std::string_view action) {
-  const RawLane lane(guest);
-  if (action == "up_tail") SpoilIndex(lane.header->up.tail, guest->up_eventfd());
-  if (action == "down_head") SpoilIndex(lane.header->down.head, guest->up_eventfd());
-  if (action == "down_claim") {
-    lane.CurrentTask()->claim.store(kRubbish32);
-  } else {
-    SpoilResult(lane, action);
-  }
+  std::perror("prefork-worker-faulty: prctl(PR_SET_SECCOMP)");
+  _exit(kBrokenTest);
 }
 
 void Strike(std::string_view action, const WorkerPlace& place) {
@@ -127,8 +79,10 @@ void Strike(std::string_view action, const WorkerPlace& place) {
   } else if (action == "message") {
     static constexpr char kText[] = "this is no message of the protocol";
     (void)send(place.control_fd, kText, sizeof(kText), MSG_NOSIGNAL);
+  } else if (action == "no_memory") {
+    RefuseToFork();
   } else {
-    Spoil(place.lane, action);
+    FindLaneDamage(action)->inflict(place.task_id, *place.lane);
   }
 }
 
@@ -143,6 +97,14 @@ std::string Join(const List& list) {
 }
 
 }  // namespace
+
+absl::StatusOr<FaultPlan> FaultPlan::FromEnvironment() {
+  const char* const text = std::getenv(kFaultVariable);
+  const char* const file = std::getenv(kFaultFileVariable);
+  absl::StatusOr<FaultPlan> plan = Parse(text == nullptr ? "" : text);
+  if (plan.ok() && file != nullptr) plan->file_ = file;
+  return plan;
+}
 
 absl::StatusOr<FaultPlan> FaultPlan::Parse(std::string_view text) {
   FaultPlan plan;
@@ -163,20 +125,20 @@ absl::StatusOr<FaultPlan::Fault> FaultPlan::ParseFault(std::string_view text) {
   Fault fault;
   fault.action = what[0];
   fault.step = what[1];
-  const bool in_lane = Contains(kLaneActions, fault.action);
-  const bool in_result = Contains(kResultActions, fault.action);
-  if (!in_lane && !in_result && !Contains(kProcessActions, fault.action)) {
-    return Wrong(text, absl::StrCat("the actions are ", Join(kProcessActions), " ",
-                                    Join(kLaneActions), " ", Join(kResultActions)));
+  const LaneDamage* const damage = FindLaneDamage(fault.action);
+  if (damage == nullptr && !Contains(kProcessActions, fault.action)) {
+    return Wrong(text, absl::StrCat("the actions are ", Join(kProcessActions),
+                                    " and the names in lane_damage.cc"));
   }
   const bool of_zygote = Contains(kZygoteSteps, fault.step);
   if (!of_zygote && !Contains(kWorkerSteps, fault.step)) {
     return Wrong(text, absl::StrCat("the steps are ", Join(kWorkerSteps), " ", Join(kZygoteSteps)));
   }
-  if ((in_lane && (of_zygote || fault.step == "forked")) ||
-      (in_result && fault.step != "result_written")) {
+  const bool has_lane = !of_zygote && fault.step != "forked";
+  if (damage != nullptr && (!has_lane || (damage->of_result && fault.step != "result_written"))) {
     return Wrong(text, "there is nothing to spoil at this step");
   }
+  if (fault.action == "no_memory" && !of_zygote) return Wrong(text, "only a zygote forks");
   for (size_t i = 1; i < parts.size(); ++i) {
     const std::vector<std::string> pair = absl::StrSplit(parts[i], '=');
     uint64_t number = 0;
@@ -220,6 +182,22 @@ void FaultPlan::Reach(std::string_view step, const WorkerPlace& place) {
   for (Fault& fault : faults_) {
     if (Strikes(fault, step, place.task_id)) Strike(fault.action, place);
   }
+  if (!file_.empty()) ReachOnce(step, place);
+}
+
+void FaultPlan::ReachOnce(std::string_view step, const WorkerPlace& place) {
+  std::string text;
+  if (std::ifstream file(file_); !(file >> text)) return;
+  absl::StatusOr<FaultPlan> plan = Parse(text);
+  if (!plan.ok()) {
+    std::fprintf(stderr, "%s\n", std::string(plan.status().message()).c_str());
+    _exit(kBrokenTest);
+  }
+  const bool named = std::any_of(plan->faults_.begin(), plan->faults_.end(),
+                                 [step](const Fault& fault) { return fault.step == step; });
+  if (!named || unlink(file_.c_str()) != 0) return;
+  plan->starts_ = starts_;
+  plan->Reach(step, place);
 }
 
 void FaultPlan::OnWorkerStep(WorkerStep step, const WorkerPlace& place) {

@@ -11,17 +11,24 @@
 
 namespace prefork::worker_testing {
 
-// Where faults strike in a zygote and its workers, as the variable PREFORK_FAULT of the program
-// prefork-worker-faulty says: faults separated by commas, each
+// Variables of the program prefork-worker-faulty: faults that strike in every process whenever they
+// apply, and a file with faults that strike once.
+inline constexpr char kFaultVariable[] = "PREFORK_FAULT";
+inline constexpr char kFaultFileVariable[] = "PREFORK_FAULT_FILE";
+
+// Where faults strike in a zygote and its workers: faults separated by commas, each
 //
 //   ACTION@STEP[:CONDITION]...      kill@claimed:task=17,hang@forked:every=10
 //
+// The first process that reaches a step of a fault in the file takes the file away and strikes. So
+// a test puts the file there when it wants the strike, and sees by it that it was struck.
+//
 // ACTION  kill stop exit hang message      (SIGKILL itself, SIGSTOP itself, _exit(3), ignore SIGTERM
 //                                           and sleep for ever, a message of rubbish on its socket)
-//         up_tail up_length up_kind up_generation up_task up_outcome up_sizes up_segment down_head
-//         down_claim                       (rubbish into that field of the lane; those of the result
-//                                           only at result_written; after
-//         up_tail and down_head it wakes the engine and sleeps, so that they stay spoilt)
+//         no_memory                        (of the zygote: from now on the kernel refuses to fork it,
+//                                           with ENOMEM)
+//         the names in lane_damage.cc      (nonsense into the lane, after which the worker goes on;
+//                                           into a result only at result_written)
 // STEP    of a worker: forked before_ready before_claim claimed result_written result_published
 //         result_announced released; of the zygote: zygote_before_ready zygote_ready
 //         zygote_before_fork zygote_forked
@@ -33,6 +40,8 @@ namespace prefork::worker_testing {
 //         one_in=N  by chance
 class FaultPlan : public worker::StepObserver {
  public:
+  // As the two variables say.
+  static absl::StatusOr<FaultPlan> FromEnvironment();
   // INVALID_ARGUMENT names the part that is wrong and what would be right.
   static absl::StatusOr<FaultPlan> Parse(std::string_view text);
 
@@ -52,8 +61,11 @@ class FaultPlan : public worker::StepObserver {
   static absl::StatusOr<Fault> ParseFault(std::string_view text);
   bool Strikes(Fault& fault, std::string_view step, uint64_t task_id) const;
   void Reach(std::string_view step, const worker::WorkerPlace& place);
+  // Strikes with what is in the file.
+  void ReachOnce(std::string_view step, const worker::WorkerPlace& place);
 
   std::vector<Fault> faults_;
+  std::string file_;     // empty: none
   uint64_t starts_ = 0;  // of workers; each worker inherits its own number
 };
 

@@ -5,12 +5,15 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/os/process_stats.h"
 #include "tests/server/worker/fake_daemon.h"
@@ -44,8 +47,9 @@ TEST(FaultPlanTest, WrongTextIsNamed) {
       {"kill@nowhere", "the steps are forked before_ready"},
       {"kill@claimed:task=0", "write CONDITION=NUMBER"},
       {"kill@claimed:often=3", "the conditions are"},
-      {"up_tail@forked", "nothing to spoil"},
-      {"up_length@claimed", "nothing to spoil"}};
+      {"up-tail-far-ahead@forked", "nothing to spoil"},
+      {"up-body-bytes@claimed", "nothing to spoil"},
+      {"no_memory@claimed", "only a zygote forks"}};
   for (const auto& [text, message] : cases) {
     EXPECT_THAT(std::string(FaultPlan::Parse(text).status().message()), HasSubstr(message));
   }
@@ -113,9 +117,31 @@ TEST_P(SpoiltLaneTest, IsSeenByTheReader) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, SpoiltLaneTest,
-                         ::testing::Values("up_tail@result_written", "up_length@result_written",
-                                           "up_kind@result_written", "up_generation@result_written",
-                                           "down_head@result_announced", "message@claimed"));
+                         ::testing::Values("up-tail-far-ahead@result_written",
+                                           "up-body-bytes@result_written",
+                                           "up-kind-unknown@result_written",
+                                           "up-generation@result_written", "message@claimed"));
+
+TEST(FaultPlanTest, AFileStrikesOnceInTheFirstThatComes) {
+  std::string file = ::testing::TempDir() + "fault-XXXXXX";
+  close(mkstemp(file.data()));
+  FakeDaemon::Options options = Faulty("");
+  options.env = {absl::StrCat(kFaultFileVariable, "=", file)};
+  absl::StatusOr<std::unique_ptr<FakeDaemon>> daemon = FakeDaemon::Start(options);
+  ASSERT_TRUE(daemon.ok()) << daemon.status();
+  ASSERT_TRUE((*daemon)->Expect<zygote::Ready>().ok());
+  absl::StatusOr<std::unique_ptr<FakeWorker>> first = (*daemon)->Fork(0);
+  absl::StatusOr<std::unique_ptr<FakeWorker>> second = (*daemon)->Fork(1);
+  ASSERT_TRUE(first.ok() && second.ok());
+  std::ofstream(file) << "kill@claimed";
+  ASSERT_TRUE((*first)->Submit({{.id = 1, .function = "noop"}}));
+  const absl::StatusOr<zygote::Exited> exited = (*daemon)->Expect<zygote::Exited>();
+  ASSERT_TRUE(exited.ok()) << exited.status();
+  EXPECT_EQ(WTERMSIG(exited->body.wait_status), SIGKILL);
+  EXPECT_NE(access(file.c_str(), F_OK), 0);
+  ASSERT_TRUE((*second)->Submit({{.id = 2, .function = "noop"}}));
+  (*second)->WaitFinished(2);
+}
 
 TEST(FaultPlanTest, AZygoteCanHangOrDieBeforeReadyOrTalkRubbish) {
   {
@@ -138,6 +164,13 @@ TEST(FaultPlanTest, AZygoteCanHangOrDieBeforeReadyOrTalkRubbish) {
     ASSERT_TRUE(babbling.ok());
     EXPECT_EQ((*babbling)->NextMessage().status().code(), absl::StatusCode::kInvalidArgument);
   }
+}
+
+TEST(FaultPlanTest, AZygoteWithoutMemoryRefusesToFork) {
+  const std::unique_ptr<FakeDaemon> daemon = StartReady("no_memory@zygote_ready");
+  const absl::StatusOr<std::unique_ptr<FakeWorker>> worker = daemon->Fork(0);
+  EXPECT_FALSE(worker.ok());
+  EXPECT_THAT(std::string(worker.status().message()), HasSubstr("Cannot allocate memory"));
 }
 
 TEST(FaultPlanTest, EverySecondWorkerDiesBeforeItIsReady) {

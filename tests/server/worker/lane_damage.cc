@@ -1,19 +1,19 @@
-#include "tests/fault/lane_vandal.h"
+#include "tests/server/worker/lane_damage.h"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <filesystem>
+#include <iterator>
 #include <limits>
 #include <span>
-#include <string>
 
 #include "common/os/clock.h"
 #include "common/os/eventfd.h"
 #include "common/shm/lane_layout.h"
 
-namespace prefork::fault {
+namespace prefork::worker_testing {
 namespace {
 
 using shm::FinishedRecord;
@@ -79,168 +79,159 @@ FinishedRecord Success(uint64_t task_id) {
 }
 
 // The queue's own next step would mend an index, so there is none.
-[[noreturn]] void WakeTheEngineAndHang() {
-  std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd", ignored)) {
-    const std::string target = std::filesystem::read_symlink(entry.path(), ignored);
-    if (target.find("eventfd") == std::string::npos) continue;
-    os::SignalEventfd(std::stoi(entry.path().filename()));
-  }
+[[noreturn]] void WakeTheEngineAndHang(LaneGuest& lane) {
+  os::SignalEventfd(lane.up_eventfd());
   for (;;) pause();
 }
 
-struct Damage {
-  const char* name;
-  void (*inflict)(uint64_t task_id, LaneGuest& lane);
-};
-
-constexpr Damage kDamages[] = {
+constexpr LaneDamage kDamages[] = {
     // Indices.
-    {"up-tail-far-ahead",
+    {"up-tail-far-ahead", false,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).header().up.tail.store(kHuge);
-       WakeTheEngineAndHang();
+       WakeTheEngineAndHang(lane);
      }},
-    {"up-tail-unaligned",
+    {"up-tail-unaligned", false,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).header().up.tail.fetch_add(8);
-       WakeTheEngineAndHang();
+       WakeTheEngineAndHang(lane);
      }},
-    {"up-tail-backwards",
+    {"up-tail-backwards", false,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).header().up.tail.fetch_sub(16);
-       WakeTheEngineAndHang();
+       WakeTheEngineAndHang(lane);
      }},
     // Headers of records.
-    {"up-body-bytes",
+    {"up-body-bytes", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).UpRecord().body_bytes = kHuge32; }},
-    {"up-body-bytes-short",
+    {"up-body-bytes-short", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).UpRecord().body_bytes = 8; }},
-    {"up-body-bytes-zero",
+    {"up-body-bytes-zero", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).UpRecord().body_bytes = 0; }},
-    {"up-kind-zero", [](uint64_t, LaneGuest& lane) { LaneMemory(lane).UpRecord().kind = 0; }},
-    {"up-kind-unknown",
+    {"up-kind-zero", true, [](uint64_t, LaneGuest& lane) { LaneMemory(lane).UpRecord().kind = 0; }},
+    {"up-kind-unknown", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).UpRecord().kind = 0xffff; }},
-    {"up-kind-task",
+    {"up-kind-task", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).UpRecord().kind = static_cast<uint16_t>(RecordKind::kTask);
      }},
-    {"up-kind-started",
+    {"up-kind-started", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).UpRecord().kind = static_cast<uint16_t>(RecordKind::kStarted);
      }},
-    {"up-kind-padding",
+    {"up-kind-padding", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).UpRecord().kind = static_cast<uint16_t>(RecordKind::kPadding);
      }},
-    {"up-claim-unknown",
+    {"up-claim-unknown", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).UpRecord().claim.store(77); }},
-    {"up-claim-revoked",
+    {"up-claim-revoked", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).UpRecord().claim.store(static_cast<uint32_t>(shm::ClaimState::kRevoked));
      }},
-    {"up-generation", [](uint64_t, LaneGuest& lane) { ++LaneMemory(lane).UpRecord().generation; }},
+    {"up-generation", true,
+     [](uint64_t, LaneGuest& lane) { ++LaneMemory(lane).UpRecord().generation; }},
     // The end of a task.
-    {"finished-task-zero",
+    {"finished-task-zero", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().task_id = 0; }},
-    {"finished-task-other",
+    {"finished-task-other", true,
      [](uint64_t, LaneGuest& lane) { ++LaneMemory(lane).Finished().task_id; }},
-    {"finished-outcome-zero",
+    {"finished-outcome-zero", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().outcome = 0; }},
-    {"finished-outcome-unknown",
+    {"finished-outcome-unknown", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().outcome = kHuge32; }},
-    {"finished-started-negative",
+    {"finished-started-negative", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).Finished().started_ns = std::numeric_limits<int64_t>::min();
      }},
-    {"finished-before-started",
+    {"finished-before-started", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().finished_ns = 1; }},
-    {"finished-in-the-future",
+    {"finished-in-the-future", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).Finished().finished_ns = std::numeric_limits<int64_t>::max();
      }},
-    {"finished-started-in-the-future",
+    {"finished-started-in-the-future", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).Finished().started_ns = std::numeric_limits<int64_t>::max();
        LaneMemory(lane).Finished().finished_ns = std::numeric_limits<int64_t>::max();
      }},
-    {"finished-started-long-ago",
+    {"finished-started-long-ago", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().started_ns = 1; }},
-    {"finished-cpu",
+    {"finished-cpu", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).Finished().cpu_ns = std::numeric_limits<int64_t>::min();
      }},
-    {"finished-segment-unknown",
+    {"finished-segment-unknown", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().segment_id = kHuge; }},
-    {"finished-value-bytes",
+    {"finished-value-bytes", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().value_bytes = kHuge; }},
-    {"finished-error-bytes",
+    {"finished-error-bytes", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().error_bytes = kHuge32; }},
-    {"finished-type-bytes",
+    {"finished-type-bytes", true,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).Finished().content_type_bytes = kHuge32; }},
     // Records that no sound worker sends.
-    {"started-twice",
+    {"started-twice", false,
      [](uint64_t task_id, LaneGuest& lane) {
        const shm::StartedRecord record = {task_id, os::Clock::System()->MonotonicNs()};
        Send(lane, RecordKind::kStarted, record);
        Send(lane, RecordKind::kStarted, record);
      }},
-    {"started-other",
+    {"started-other", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kStarted, shm::StartedRecord{task_id + 1, 1});
      }},
-    {"started-negative",
+    {"started-negative", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kStarted,
             shm::StartedRecord{task_id, std::numeric_limits<int64_t>::min()});
      }},
-    {"started-long",
+    {"started-long", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kStarted, shm::StartedRecord{task_id, 1}, 100);
      }},
-    {"progress-text-bytes",
+    {"progress-text-bytes", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kProgress, shm::ProgressRecord{task_id, 1, 2, kHuge}, 16);
      }},
-    {"progress-other",
+    {"progress-other", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kProgress, shm::ProgressRecord{task_id + 1, 1, 2, 16}, 16);
      }},
-    {"partial-segment-unknown",
+    {"partial-segment-unknown", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kPartial, shm::PartialRecord{task_id, 4711, 16, 0, 0});
      }},
-    {"partial-value-bytes",
+    {"partial-value-bytes", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kPartial, shm::PartialRecord{task_id, 0, kHuge, 0, 0}, 16);
      }},
-    {"partial-type-bytes",
+    {"partial-type-bytes", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kPartial, shm::PartialRecord{task_id, 0, 0, 1000, 0}, 1000);
      }},
-    {"task-upwards",
+    {"task-upwards", false,
      [](uint64_t task_id, LaneGuest& lane) {
        shm::TaskRecord record = {};
        record.task_id = task_id;
        Send(lane, RecordKind::kTask, record);
      }},
     // A task that is given back after it was taken.
-    {"down-claim-unclaimed",
+    {"down-claim-unclaimed", false,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).DownRecord().claim.store(static_cast<uint32_t>(shm::ClaimState::kReady));
      }},
-    {"down-claim-revoked",
+    {"down-claim-revoked", false,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).DownRecord().claim.store(static_cast<uint32_t>(shm::ClaimState::kRevoked));
      }},
-    {"down-head-far-ahead",
+    {"down-head-far-ahead", false,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).header().down.head.store(kHuge); }},
-    {"finished-twice",
+    {"finished-twice", false,
      [](uint64_t task_id, LaneGuest& lane) {
        Send(lane, RecordKind::kFinished, Success(task_id));
      }},
     // What the engine does not read again, so that it does no harm.
-    {"plain-header-fields",
+    {"plain-header-fields", false,
      [](uint64_t, LaneGuest& lane) {
        LaneHeader& header = LaneMemory(lane).header();
        header.magic = kHuge;
@@ -248,7 +239,7 @@ constexpr Damage kDamages[] = {
        header.total_bytes = header.down_bytes = header.up_bytes = 3;
        header.down_offset = header.up_offset = kHuge;
      }},
-    {"status-words",
+    {"status-words", false,
      [](uint64_t task_id, LaneGuest& lane) {
        lane.status().running_task.store(task_id + 1);
        lane.status().progress.store(kHuge);
@@ -256,25 +247,25 @@ constexpr Damage kDamages[] = {
        lane.status().output_read_begin.store(kHuge);
        lane.status().output_read_end.store(kHuge);
      }},
-    {"down-claim-unknown",
+    {"down-claim-unknown", false,
      [](uint64_t, LaneGuest& lane) { LaneMemory(lane).DownRecord().claim.store(kHuge32); }},
-    {"wait-status",
+    {"wait-status", true,
      [](uint64_t, LaneGuest& lane) {
        LaneMemory(lane).Finished().wait_status = -1;
        LaneMemory(lane).Finished().peak_rss_bytes = kHuge;
      }},
     // Everything at once.
-    {"down-ring",
+    {"down-ring", false,
      [](uint64_t, LaneGuest& lane) {
        const std::span<std::byte> ring = LaneMemory(lane).down();
        std::memset(ring.data(), 0xff, ring.size());
      }},
-    {"all-ones",
+    {"all-ones", false,
      [](uint64_t, LaneGuest& lane) {
        const std::span<std::byte> all = LaneMemory(lane).all();
        std::memset(all.data(), 0xff, all.size());
      }},
-    {"all-zeros",
+    {"all-zeros", false,
      [](uint64_t, LaneGuest& lane) {
        const std::span<std::byte> all = LaneMemory(lane).all();
        std::memset(all.data(), 0, all.size());
@@ -283,13 +274,11 @@ constexpr Damage kDamages[] = {
 
 }  // namespace
 
-bool Vandalise(std::string_view what, uint64_t task_id, LaneGuest& lane) {
-  for (const Damage& damage : kDamages) {
-    if (what != damage.name) continue;
-    damage.inflict(task_id, lane);
-    return true;
-  }
-  return false;
+const LaneDamage* FindLaneDamage(std::string_view name) {
+  const auto* const damage =
+      std::find_if(std::begin(kDamages), std::end(kDamages),
+                   [name](const LaneDamage& each) { return name == each.name; });
+  return damage == std::end(kDamages) ? nullptr : damage;
 }
 
-}  // namespace prefork::fault
+}  // namespace prefork::worker_testing
