@@ -15,6 +15,9 @@ const char* Cure(int error_number) {
       return "raise the system's open files limit (sysctl fs.file-max)";
     case ENOMEM:
       return "free memory, or raise the cgroup's memory limit (MemoryMax=)";
+    case EFBIG:
+      return "raise the file size limit, which counts for shared memory too (ulimit -f, "
+             "LimitFSIZE=)";
     case ENOSPC:
     case EDQUOT:
       return "free memory or disk space";
@@ -32,6 +35,14 @@ absl::Status ErrnoStatus(int error_number, absl::string_view what) {
   const char* cure = Cure(error_number);
   if (cure == nullptr) return status;
   return absl::ResourceExhaustedError(absl::StrCat(status.message(), "; ", cure));
+}
+
+absl::Status SpawnErrnoStatus(int error_number, absl::string_view what) {
+  if (error_number != EAGAIN) return ErrnoStatus(error_number, what);
+  return absl::ResourceExhaustedError(
+      absl::StrCat(absl::ErrnoToStatus(EAGAIN, what).message(),
+                   "; raise the limit on processes of this user or service (ulimit -u, TasksMax=, "
+                   "sysctl kernel.pid_max)"));
 }
 
 }  // namespace prefork::os

@@ -37,10 +37,10 @@ void ResetSignals() {
   pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
-void IgnoreSigpipe() {
+void IgnoreSignals(std::initializer_list<int> signals) {
   struct sigaction ignore = {};
   ignore.sa_handler = SIG_IGN;
-  sigaction(SIGPIPE, &ignore, nullptr);
+  for (const int signal : signals) sigaction(signal, &ignore, nullptr);
 }
 
 absl::StatusOr<Fd> CreateSignalfd(std::initializer_list<int> signals) {

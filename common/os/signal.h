@@ -16,8 +16,8 @@ absl::Status BlockSignals(std::initializer_list<int> signals);
 // Empties the calling thread's mask and sets every disposition to the default: for a process fresh
 // from fork.
 void ResetSignals();
-// Ignores SIGPIPE for the whole process; broken pipes are seen as EPIPE.
-void IgnoreSigpipe();
+// Ignores them in the whole process. What SIGPIPE and SIGXFSZ mean is seen as EPIPE and EFBIG.
+void IgnoreSignals(std::initializer_list<int> signals);
 
 // A non-blocking descriptor that is readable when one of the (blocked) signals is pending.
 absl::StatusOr<Fd> CreateSignalfd(std::initializer_list<int> signals);

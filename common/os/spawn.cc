@@ -87,9 +87,9 @@ absl::StatusOr<Pidfd> Spawn(const SpawnOptions& options) {
   error = posix_spawnp(&pid, options.argv[0].c_str(), &actions, &attributes,
                        Pointers(options.argv).data(), Pointers(options.env).data());
   if (error != 0) {
-    return ErrnoStatus(error,
-                       absl::StrCat("cannot start ", options.argv[0],
-                                    options.cwd.empty() ? "" : absl::StrCat(" in ", options.cwd)));
+    return SpawnErrnoStatus(
+        error, absl::StrCat("cannot start ", options.argv[0],
+                            options.cwd.empty() ? "" : absl::StrCat(" in ", options.cwd)));
   }
   absl::StatusOr<Pidfd> child = Pidfd::Open(pid);
   if (!child.ok()) {

@@ -96,13 +96,12 @@ absl::StatusOr<Packet> ReceivePacket(int socket, size_t max_bytes, bool wait) {
     return absl::DataLossError(absl::StrCat("recvmsg: packet of more than ", max_bytes, " bytes"));
   }
   if ((message.msg_flags & MSG_CTRUNC) != 0) {
-    if (packet.fds.size() < kMaxPacketFds) {
-      return absl::ResourceExhaustedError(
-          "recvmsg: no room for the descriptors that came; raise the open files limit (ulimit -n, "
-          "LimitNOFILE=)");
+    if (packet.fds.size() >= kMaxPacketFds) {
+      return absl::DataLossError(
+          absl::StrCat("recvmsg: packet with more than ", kMaxPacketFds, " descriptors"));
     }
-    return absl::DataLossError(
-        absl::StrCat("recvmsg: packet with more than ", kMaxPacketFds, " descriptors"));
+    packet.fds.clear();
+    packet.fds_lost = true;
   }
   packet.state = got == 0 ? Packet::State::kClosed : Packet::State::kReceived;
   packet.bytes.assign(buffer.get(), static_cast<size_t>(got));

@@ -28,12 +28,12 @@ absl::Status SendPacket(int socket, std::string_view bytes, absl::Span<const int
 struct Packet {
   enum class State { kReceived, kWouldBlock, kClosed };
   State state = State::kWouldBlock;
-  std::string bytes;    // empty unless kReceived
-  std::vector<Fd> fds;  // closed on exec, owned
+  std::string bytes;      // empty unless kReceived
+  std::vector<Fd> fds;    // closed on exec, owned
+  bool fds_lost = false;  // this process had no room for all of them, and `fds` has none
 };
 // Receives one packet of at most `max_bytes`. A packet that is longer, or that carries more than
-// kMaxPacketFds descriptors, is DATA_LOSS; descriptors that this process has no room for are
-// RESOURCE_EXHAUSTED. Either way the packet is consumed and no descriptor leaks. An empty packet
+// kMaxPacketFds descriptors, is DATA_LOSS; it is consumed and no descriptor leaks. An empty packet
 // counts as closed: SOCK_SEQPACKET can't tell it from the end.
 absl::StatusOr<Packet> ReceivePacket(int socket, size_t max_bytes, bool wait);
 

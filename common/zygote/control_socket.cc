@@ -1,6 +1,9 @@
 #include "common/zygote/control_socket.h"
 
+#include <cerrno>
+
 #include "common/os/check.h"
+#include "common/os/errno_status.h"
 #include "common/os/unix_socket.h"
 
 namespace prefork::zygote {
@@ -28,7 +31,11 @@ absl::StatusOr<std::optional<ControlSocket::Received>> ControlSocket::Receive(bo
     case os::Packet::State::kReceived:
       break;
   }
-  absl::StatusOr<Message> message = Decode(packet->bytes, packet->fds.size());
+  const size_t sent_fds = packet->fds_lost ? kForkDescriptorCount : packet->fds.size();
+  absl::StatusOr<Message> message = Decode(packet->bytes, sent_fds);
+  if (packet->fds_lost && !message.ok()) {
+    return os::ErrnoStatus(EMFILE, "recvmsg of a message with descriptors");
+  }
   if (!message.ok()) return message.status();
   return Received{*std::move(message), std::move(packet->fds)};
 }

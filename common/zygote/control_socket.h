@@ -34,10 +34,13 @@ class ControlSocket {
 
   struct Received {
     Message message;
-    std::vector<os::Fd> fds;  // as many as DescriptorCount says, owned, closed on exec
+    // As many as DescriptorCount says, owned, closed on exec. None with a FORK for whose descriptors
+    // this process has no room; it can be refused.
+    std::vector<os::Fd> fds;
   };
   // The next message. nullopt: nothing there now (only with `wait` false). OUT_OF_RANGE: the peer
   // closed, see IsClosed(). INVALID_ARGUMENT or DATA_LOSS: the peer sent nonsense.
+  // RESOURCE_EXHAUSTED: this process has no room for the descriptors of anything but a FORK.
   absl::StatusOr<std::optional<Received>> Receive(bool wait);
 
  private:

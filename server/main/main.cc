@@ -92,7 +92,7 @@ int Main(int argc, char** argv) {
   if (!sockets.ok()) return Fail(sockets.status(), kUsageError);
 
   RaiseDescriptorLimit();
-  os::IgnoreSigpipe();
+  os::IgnoreSignals({SIGPIPE, SIGXFSZ});
   // SIGCHLD is for whoever reaps orphans.
   const absl::Status blocked = os::BlockSignals({SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCHLD});
   if (!blocked.ok()) return Fail(blocked, kFailure);

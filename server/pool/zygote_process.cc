@@ -27,7 +27,9 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/os/errno_status.h"
 #include "common/os/pipe.h"
@@ -234,9 +236,12 @@ absl::Status ZygoteProcess::OnForkFailedMessage(const zygote::ForkFailed& failed
     return Nonsense(
         absl::StrCat("FORK_FAILED of ", Describe(failed.body.worker), ", which was not asked for"));
   }
-  const absl::Status why = os::ErrnoStatus(
-      failed.body.error_number,
-      absl::StrCat("the zygote could not fork", failed.reason.empty() ? "" : ": ", failed.reason));
+  absl::Status why = os::SpawnErrnoStatus(failed.body.error_number, "the zygote could not fork");
+  if (absl::StrContains(failed.reason, strerror(failed.body.error_number))) {
+    why = absl::Status(why.code(), absl::StrCat("the zygote could not fork: ", failed.reason));
+  } else if (!failed.reason.empty()) {
+    why = absl::Status(why.code(), absl::StrCat(why.message(), " (", failed.reason, ")"));
+  }
   observer_->OnForkFailed(*this, failed.body.worker, why);
   return absl::OkStatus();
 }

@@ -71,7 +71,7 @@ absl::StatusOr<Zygote> Zygote::Create(zygote::ControlSocket daemon, Runtime* run
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) != 0) {
     return os::ErrnoStatus(errno, "prctl(PR_SET_CHILD_SUBREAPER)");
   }
-  os::IgnoreSigpipe();
+  os::IgnoreSignals({SIGPIPE});
   if (absl::Status status = os::BlockSignals({SIGCHLD, SIGTERM}); !status.ok()) return status;
   absl::StatusOr<os::Fd> signals = os::CreateSignalfd({SIGCHLD, SIGTERM});
   if (!signals.ok()) return signals.status();
@@ -139,6 +139,9 @@ bool Zygote::ServeDaemon() {
 
 void Zygote::ForkWorker(const zygote::ForkBody& body, std::vector<os::Fd> fds) {
   const zygote::WorkerName name = body.worker;
+  if (fds.empty()) {
+    return RefuseFork(name, EMFILE, os::ErrnoStatus(EMFILE, "recvmsg of a worker's descriptors"));
+  }
   Reach(ZygoteStep::kBeforeFork);
   std::fflush(nullptr);  // or each worker would write it once more
   runtime_->BeforeFork();
@@ -147,9 +150,7 @@ void Zygote::ForkWorker(const zygote::ForkBody& body, std::vector<os::Fd> fds) {
   const int error_number = errno;
   runtime_->AfterForkInZygote();
   if (pid < 0) {
-    RefuseFork(name, error_number,
-               std::string(os::ErrnoStatus(error_number, "fork of a worker").message()));
-    return;
+    return RefuseFork(name, error_number, os::SpawnErrnoStatus(error_number, "fork of a worker"));
   }
   AnnounceWorker(name, pid);
   Reach(ZygoteStep::kForked);
@@ -168,16 +169,15 @@ void Zygote::AnnounceWorker(zygote::WorkerName name, pid_t pid) {
   if (!pidfd.ok()) {  // out of descriptors; a worker that can't be watched must not run
     kill(pid, SIGKILL);
     waitpid(pid, nullptr, 0);
-    RefuseFork(name, EMFILE, std::string(pidfd.status().message()));
-    return;
+    return RefuseFork(name, EMFILE, pidfd.status());
   }
   workers_.emplace(pid, name);
   const int fd = pidfd->fd();
   Tell(zygote::Forked{{name, static_cast<uint32_t>(pid), 0}}, {fd});
 }
 
-void Zygote::RefuseFork(zygote::WorkerName name, int error_number, std::string reason) {
-  Tell(zygote::ForkFailed{{name, error_number, 0}, std::move(reason)});
+void Zygote::RefuseFork(zygote::WorkerName name, int error_number, const absl::Status& why) {
+  Tell(zygote::ForkFailed{{name, error_number, 0}, std::string(why.message())});
 }
 
 bool Zygote::IsWorkerOrOwn(pid_t pid) const {

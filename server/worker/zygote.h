@@ -44,7 +44,7 @@ class Zygote {
   void ForkWorker(const zygote::ForkBody& body, std::vector<os::Fd> fds);
   [[noreturn]] void BecomeWorker(const zygote::ForkBody& body, std::vector<os::Fd> fds);
   void AnnounceWorker(zygote::WorkerName name, pid_t pid);
-  void RefuseFork(zygote::WorkerName name, int error_number, std::string reason);
+  void RefuseFork(zygote::WorkerName name, int error_number, const absl::Status& why);
   void ReapChildren();
   void ReportExit(zygote::WorkerName name, pid_t pid, int wait_status, const rusage& usage);
   bool IsWorkerOrOwn(pid_t pid) const;

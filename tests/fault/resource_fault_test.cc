@@ -2,6 +2,9 @@
 // there is room again everything is as before.
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -10,7 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/fault/fault_bed.h"
-#include "tests/fault/strike_file.h"
+#include "worker_programs.h"
 
 namespace prefork::fault {
 namespace {
@@ -18,26 +21,67 @@ namespace {
 using client::TaskHandle;
 using client::TaskResult;
 using client::TaskState;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-// As long as it lives, the daemon can open `spare` more descriptors.
-class DescriptorShortage {
+// As long as it lives, a process has a lower limit. Only its own user may say so, `user`; root may
+// lack the right to.
+class LowerLimit {
  public:
-  DescriptorShortage(const FaultBed& bed, const testing::Daemon& daemon, uint64_t spare)
-      : pid_(daemon.pid()) {
-    EXPECT_EQ(prlimit(pid_, RLIMIT_NOFILE, nullptr, &before_), 0);
-    // What is open has the lowest numbers, or nearly so.
-    const rlimit tight = {bed.Descriptors() + spare, before_.rlim_max};
-    EXPECT_EQ(prlimit(pid_, RLIMIT_NOFILE, &tight, nullptr), 0);
+  LowerLimit(pid_t pid, __rlimit_resource resource, rlim_t limit, uid_t user = geteuid())
+      : pid_(pid), resource_(resource), user_(user) {
+    EXPECT_TRUE(Prlimit(nullptr, &before_));
+    const rlimit tight = {limit, before_.rlim_max};
+    EXPECT_TRUE(Prlimit(&tight, nullptr));
   }
-  ~DescriptorShortage() { EXPECT_EQ(prlimit(pid_, RLIMIT_NOFILE, &before_, nullptr), 0); }
-  DescriptorShortage(const DescriptorShortage&) = delete;
-  DescriptorShortage& operator=(const DescriptorShortage&) = delete;
+  ~LowerLimit() { EXPECT_TRUE(Prlimit(&before_, nullptr)); }
+  LowerLimit(const LowerLimit&) = delete;
+  LowerLimit& operator=(const LowerLimit&) = delete;
 
  private:
+  // In a child that shares our memory, because a thread alone can't become somebody else and back.
+  bool Prlimit(const rlimit* wanted, rlimit* old) const {
+    const pid_t child = vfork();
+    if (child == 0) {
+      const bool is_user = user_ == geteuid() || syscall(SYS_setresuid, user_, user_, user_) == 0;
+      _exit(is_user && prlimit(pid_, resource_, wanted, old) == 0 ? 0 : 1);
+    }
+    int status = -1;
+    return waitpid(child, &status, 0) == child && status == 0;
+  }
+
   const pid_t pid_;
+  const __rlimit_resource resource_;
+  const uid_t user_;
   rlimit before_ = {};
 };
+
+// The daemon can open `spare` more descriptors: what is open has the lowest numbers, or nearly so.
+class DescriptorShortage : public LowerLimit {
+ public:
+  DescriptorShortage(const FaultBed& bed, const testing::Daemon& daemon, uint64_t spare)
+      : LowerLimit(daemon.pid(), RLIMIT_NOFILE, bed.Descriptors() + spare) {}
+};
+
+// A user of its own, who is not above limits as root is.
+uid_t LimitedUser() { return geteuid() == 0 ? 64137 : geteuid(); }
+
+// A pool whose processes belong to that user.
+std::string LimitedPool(const std::string& name, int size) {
+  std::string command;
+  if (geteuid() == 0) {
+    command =
+        absl::StrCat("\"setpriv\", \"--reuid\", \"", LimitedUser(), "\", \"--clear-groups\", ");
+  }
+  absl::StrAppend(&command, "\"", worker_testing::kWorkerProgram,
+                  "\", \"--runtime\", \"native\", \"--module\", \"", worker_testing::kTestModule,
+                  "\"");
+  return MisbehavingPool(name, size, absl::StrCat("zygote_command = [", command, "]"));
+}
+
+void KillWorkers(FaultBed& bed, const std::string& pool) {
+  for (const v1::Worker& worker : bed.Workers(pool)) ASSERT_EQ(kill(worker.pid(), SIGKILL), 0);
+}
 
 TEST(ResourceFaultTest, NoDescriptorsForANewWorker) {
   FaultBed bed({.config = MisbehavingPool("p", 3)});
@@ -87,19 +131,45 @@ TEST(ResourceFaultTest, NoDescriptorsForANewConnection) {
 }
 
 TEST(ResourceFaultTest, NoProcessesForWorkers) {
-  StrikeFile cure;
-  FaultBed bed(FaultBed::Broken(),
-               {.config = MisbehavingPool("sound", 1) +
-                          absl::StrCat("[pool.p]\nruntime = \"native\"\nsize = 1\n"
-                                       "zygote_command = [\"",
-                                       FakeZygoteProgram(), "\", \"fork-fails\", \"good\", \"",
-                                       cure.path(), "\"]\n")});
-  ASSERT_TRUE(bed.WaitForPool("p", v1::POOL_STATE_DEGRADED)) << bed.daemon().Log();
-  EXPECT_THAT(bed.Pool("p").reason(), HasSubstr("Resource temporarily unavailable"));
-  for (int i = 0; i < 20; ++i) bed.ExpectWorks("sound");
-  cure.Plan("never", "cured");
-  const absl::StatusOr<v1::Pool> reloaded = bed.api().ReloadPool("p");
-  EXPECT_TRUE(reloaded.ok()) << reloaded.status();
+  FaultBed bed({.config = MisbehavingPool("sound", 1) + LimitedPool("p", 2)});
+  const pid_t zygote = bed.Pool("p").zygote_pid();
+  {
+    const LowerLimit limit(zygote, RLIMIT_NPROC, 0, LimitedUser());
+    KillWorkers(bed, "p");
+    ASSERT_TRUE(bed.WaitForPool("p", v1::POOL_STATE_DEGRADED)) << bed.daemon().Log();
+    EXPECT_THAT(bed.Pool("p").reason(),
+                AllOf(HasSubstr("fork of a worker: Resource temporarily unavailable"),
+                      HasSubstr("TasksMax=")));
+    for (int i = 0; i < 20; ++i) bed.ExpectWorks("sound");
+  }
+  // By itself, at its slow pace, with the zygote that it has.
+  bed.ExpectWorks("p");
+  bed.ExpectWhole();
+  EXPECT_EQ(bed.Pool("p").zygote_pid(), zygote);
+}
+
+// What its workers run goes on meanwhile.
+TEST(ResourceFaultTest, NoDescriptorsInTheZygote) {
+  FaultBed bed({.config = MisbehavingPool("p", 3)});
+  const TaskHandle task = bed.Submit("p", "wait_cancelled");
+  ASSERT_TRUE(bed.WaitForState(task.id(), v1::TASK_STATE_RUNNING));
+  const pid_t zygote = bed.Pool("p").zygote_pid();
+  {
+    const LowerLimit limit(zygote, RLIMIT_NOFILE, 3);
+    for (const v1::Worker& worker : bed.Workers("p")) {
+      if (worker.state() != v1::WORKER_STATE_IDLE) continue;
+      ASSERT_EQ(kill(worker.pid(), SIGKILL), 0);
+    }
+    ASSERT_TRUE(bed.WaitForPool("p", v1::POOL_STATE_DEGRADED)) << bed.daemon().Log();
+    EXPECT_THAT(bed.Pool("p").reason(),
+                AllOf(HasSubstr("Too many open files"), HasSubstr("LimitNOFILE=")));
+    EXPECT_FALSE(task.done());
+  }
+  bed.ExpectWorks("p");
+  task.Cancel();
+  EXPECT_EQ(FaultBed::End(task).state, TaskState::kCancelled);
+  bed.ExpectWhole();
+  EXPECT_EQ(bed.Pool("p").zygote_pid(), zygote);
 }
 
 constexpr char kSmallSegments[] =
@@ -141,6 +211,36 @@ TEST(ResourceFaultTest, NoMemoryForPayloads) {
     ASSERT_TRUE(submitted.ok()) << submitted.status();
     ASSERT_TRUE(bed.api().WaitTask(submitted->task_id(), kPatience).ok());
   }
+  v1::DeleteTaskRequest all_of_them;
+  all_of_them.mutable_filter()->set_pool("p");
+  EXPECT_TRUE(bed.api().DeleteTasks(all_of_them).ok());
+}
+
+// The kernel itself refuses: memory of segments counts against the file size limit.
+TEST(ResourceFaultTest, NoSegmentsBeyondTheFileSizeLimit) {
+  FaultBed bed({.config = kSmallSegments + MisbehavingPool("p", 1)});
+  v1::TaskSpec spec;
+  spec.set_pool("p");
+  spec.set_function("payload_size");
+  spec.set_payload(std::string(900'000, 'x'));
+  const TaskHandle running = bed.Submit("p", "wait_cancelled");
+  {
+    const LowerLimit limit(bed.daemon().pid(), RLIMIT_FSIZE, 500'000);
+    const absl::Status refused = bed.api().Submit(spec).status();
+    EXPECT_TRUE(absl::IsResourceExhausted(refused)) << refused;
+    EXPECT_THAT(std::string(refused.message()),
+                AllOf(HasSubstr("fallocate"), HasSubstr("File too large"), HasSubstr("ulimit -f")));
+    running.Cancel();
+    const TaskResult value = FaultBed::End(bed.Submit("p", "value_bytes", "900000"));
+    EXPECT_EQ(value.state, TaskState::kFailed) << Describe(value);
+    EXPECT_THAT(value.error, HasSubstr("File too large"));
+    for (int i = 0; i < 20; ++i) bed.ExpectWorks("p");
+  }
+  const absl::StatusOr<v1::SubmitResponse> accepted = bed.api().Submit(spec);
+  ASSERT_TRUE(accepted.ok()) << accepted.status();
+  const absl::StatusOr<v1::Task> task = bed.api().WaitTask(accepted->task_id(), kPatience);
+  ASSERT_TRUE(task.ok()) << task.status();
+  EXPECT_EQ(task->result().value(), "900000");
   v1::DeleteTaskRequest all_of_them;
   all_of_them.mutable_filter()->set_pool("p");
   EXPECT_TRUE(bed.api().DeleteTasks(all_of_them).ok());

@@ -145,6 +145,28 @@ TEST_F(StartFaultTest, WorkersThatSayNonsense) {
   ExpectRecovery(bed, /*reload=*/true);
 }
 
+TEST_F(StartFaultTest, ZygoteWithoutMemoryForItsWorkers) {
+  FaultBed bed(FaultBed::Broken(),
+               {.config = MisbehavingPool("sound", 1) +
+                          FaultyWorkersUntilCured("broken", "no_memory@zygote_ready")});
+  ExpectDegraded(bed, "fork of a worker: Cannot allocate memory");
+  EXPECT_THAT(bed.Pool("broken").reason(), HasSubstr("MemoryMax="));
+  ExpectNobodyWaits(bed);
+  ExpectRecovery(bed, /*reload=*/true);
+}
+
+TEST_F(StartFaultTest, ZygoteThatMayNotOpenWhatAWorkerNeeds) {
+  FaultBed bed(
+      FaultBed::Broken(),
+      {.config = MisbehavingPool("sound", 1) +
+                 PoolUntilCured("broken", absl::StrCat("ulimit -n 10; ",
+                                                       Worker(worker_testing::kWorkerProgram)))});
+  ExpectDegraded(bed, "Too many open files");
+  EXPECT_THAT(bed.Pool("broken").reason(), HasSubstr("LimitNOFILE="));
+  ExpectNobodyWaits(bed);
+  ExpectRecovery(bed, /*reload=*/true);
+}
+
 TEST_F(StartFaultTest, FailingStartsAreFewAndFarBetween) {
   const std::string count = cure_.path() + "-count";
   FaultBed bed(FaultBed::Broken(),

@@ -67,7 +67,7 @@ TEST(SignalTest, BlockedSignalIsReadFromTheSignalfd) {
 }
 
 TEST(SignalTest, ResetRestoresDefaultsInAFreshChild) {
-  IgnoreSigpipe();
+  IgnoreSignals({SIGPIPE});
   ASSERT_TRUE(BlockSignals({SIGTERM}).ok());
   const pid_t pid = fork();
   ASSERT_GE(pid, 0);

@@ -101,7 +101,7 @@ TEST(SpawnTest, ChildHasNoOtherDescriptors) {
 TEST(SpawnTest, ChildStartsWithDefaultSignals) {
   std::thread blocked([] {
     ASSERT_TRUE(BlockSignals({SIGTERM, SIGUSR1}).ok());
-    IgnoreSigpipe();
+    IgnoreSignals({SIGPIPE});
     const std::string status =
         RunShell("exec grep -E 'SigBlk|SigIgn' /proc/self/status", {.env = CurrentEnvironment()});
     EXPECT_THAT(status, HasSubstr("SigBlk:\t0000000000000000"));

@@ -56,6 +56,26 @@ TEST_F(ControlSocketTest, NonsenseIsRefusedItsDescriptorsAreClosedAndTheNextMess
   EXPECT_TRUE(std::holds_alternative<WorkerReady>((*daemon_.Receive(false))->message));
 }
 
+TEST_F(ControlSocketTest, AForkWithoutRoomForItsDescriptorsCanBeRefused) {
+  const os::Fd event = *os::CreateEventfd();
+  ASSERT_TRUE(
+      daemon_.Send(Fork{{{1, 2}, 0, 0}}, std::vector<int>(kForkDescriptorCount, event.get())).ok());
+  const os::FdShortage shortage(1);
+  const auto received = zygote_.Receive(false);
+  ASSERT_TRUE(received.ok() && received->has_value()) << received.status();
+  EXPECT_EQ(std::get<Fork>((*received)->message).body.worker.index, 1u);
+  EXPECT_TRUE((*received)->fds.empty());
+}
+
+TEST_F(ControlSocketTest, NoRoomForAnotherDescriptorIsNamed) {
+  const os::Fd event = *os::CreateEventfd();
+  ASSERT_TRUE(zygote_.Send(Forked{{{1, 2}, 77, 0}}, {event.get()}).ok());
+  const os::FdShortage shortage(0);
+  const absl::Status status = daemon_.Receive(false).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_NE(std::string(status.message()).find("LimitNOFILE"), std::string::npos) << status;
+}
+
 TEST_F(ControlSocketTest, PeerThatDoesNotReadMakesSendUnavailable) {
   absl::Status status;
   for (int i = 0; i < 100'000 && status.ok(); ++i) status = daemon_.Send(Shutdown{});
