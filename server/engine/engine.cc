@@ -25,6 +25,8 @@
 // daemon: every worker sees its sockets close and ends itself.
 #include "server/engine/engine.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -116,6 +118,7 @@ void EngineImpl::StartPools() {
 void EngineImpl::Start() {
   PREFORK_CHECK(!thread_.joinable());
   thread_ = std::thread([this] {
+    pthread_setname_np(pthread_self(), "prefork-engine");
     StartPools();
     loop_->Run();
   });

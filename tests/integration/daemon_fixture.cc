@@ -136,6 +136,14 @@ absl::Status Daemon::Launch(const DaemonOptions& options) {
   spawn.env.push_back("NOTIFY_SOCKET=" + notify_path);
   spawn.env.push_back(marker_);
   spawn.fds = {{STDIN_FILENO, null.get()}, {STDOUT_FILENO, log.get()}, {STDERR_FILENO, log.get()}};
+  if (!options.activated_sockets.empty()) {
+    // Only the process itself can know its pid before it becomes the daemon.
+    spawn.argv.insert(spawn.argv.begin(), {"/bin/sh", "-c", "LISTEN_PID=$$ exec \"$0\" \"$@\""});
+    spawn.env.push_back(absl::StrCat("LISTEN_FDS=", options.activated_sockets.size()));
+    for (const int socket : options.activated_sockets) {
+      spawn.fds.push_back({static_cast<int>(spawn.fds.size()), socket});
+    }
+  }
   spawn.group = os::SpawnOptions::Group::kNewSession;
   absl::StatusOr<os::Pidfd> process = os::Spawn(spawn);
   if (!process.ok()) return process.status();

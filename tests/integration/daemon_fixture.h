@@ -26,6 +26,8 @@ struct DaemonOptions {
   std::string config{};
   std::vector<std::string> flags{};          // added to the command line
   std::map<std::string, std::string> env{};  // added to the environment
+  // Listening sockets to start it with, as a service manager does. Not owned.
+  std::vector<int> activated_sockets{};
   absl::Duration ready_timeout = absl::Seconds(30);
   // Do not wait for READY: for daemons that are expected to fail or to stay unready.
   bool wait_until_ready = true;
