@@ -118,6 +118,8 @@ constexpr size_t MaxBodyBytes(size_t ring_bytes) { return ring_bytes / 4 - sizeo
 
 inline constexpr size_t kMaxFunctionBytes = 1024;
 inline constexpr size_t kMaxContentTypeBytes = 255;
+// The largest value of a kPartial record, inline or in a segment: it is one message to the client.
+inline constexpr size_t kMaxPartialBytes = size_t{3} << 20;
 // The largest payload that a task can carry in its record, whatever its other parts.
 inline constexpr size_t kMaxInlinePayloadBytes =
     MaxBodyBytes(kRingBytes) - sizeof(TaskRecord) - kMaxFunctionBytes - kMaxContentTypeBytes;

@@ -128,9 +128,10 @@ absl::Status HandlePartial(WorkerLink& link, LaneListener& listener,
   const shm::PartialRecord& fields = record->fields;
   const absl::StatusOr<InFlight*> task = Match(link, fields.task_id);
   if (!task.ok()) return task.status();
-  if (fields.value_bytes > kMaxPartialBytes) {
+  if (fields.value_bytes > shm::kMaxPartialBytes) {
     return absl::InvalidArgumentError(absl::StrCat("a partial result of ", fields.value_bytes,
-                                                   " bytes; the largest is ", kMaxPartialBytes));
+                                                   " bytes; the largest is ",
+                                                   shm::kMaxPartialBytes));
   }
   std::string value(record->value);
   if (fields.segment_id != 0) {

@@ -38,9 +38,6 @@ class LaneListener {
   virtual void OnNonsense(WorkerLink& link, std::string what) = 0;
 };
 
-// The largest partial result; a worker refuses larger ones to the function.
-inline constexpr uint64_t kMaxPartialBytes = uint64_t{3} << 20;
-
 // Reads everything that is in the link's up queue now; what is written meanwhile only up to one
 // ring's worth. Returns the number of records: unless it is 0 there may be more. Every record has to
 // be about the oldest task of the lane, in the worker's possession, and whole.

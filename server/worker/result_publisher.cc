@@ -103,6 +103,11 @@ absl::StatusOr<ResultPublisher::Value> ResultPublisher::Place(std::string_view v
 absl::Status ResultPublisher::Partial(uint64_t task_id, std::string_view value,
                                       std::string_view content_type) {
   if (absl::Status status = CheckContentType(content_type); !status.ok()) return status;
+  if (value.size() > shm::kMaxPartialBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("partial result of ", value.size(), " bytes; at most ", shm::kMaxPartialBytes,
+                     " are allowed: emit it in parts, or return it as the task's value"));
+  }
   const absl::StatusOr<Value> placed = Place(value);
   if (!placed.ok()) return placed.status();
   const shm::PartialRecord record = {task_id, placed->segment_id, placed->size_bytes,

@@ -201,6 +201,18 @@ TEST_F(WorkerLoopTest, LargeValuesAndPartialsLeaveInSegments) {
   EXPECT_EQ(worker().segment_requests(), 3u);
 }
 
+TEST_F(WorkerLoopTest, APartialThatIsTooLargeIsRefusedToTheFunction) {
+  StartNative();
+  const FinishedTask most = worker().Run({.id = 1, .function = "emit_bytes", .payload = "3145728"});
+  EXPECT_EQ(most.error, "");
+  EXPECT_EQ(worker().partials().at(1).at(0).size(), shm::kMaxPartialBytes);
+  const FinishedTask more = worker().Run({.id = 2, .function = "emit_bytes", .payload = "3145729"});
+  EXPECT_EQ(more.error,
+            "partial result of 3145729 bytes; at most 3145728 are allowed: emit it in parts, or "
+            "return it as the task's value");
+  EXPECT_FALSE(worker().partials().contains(2));
+}
+
 TEST_F(WorkerLoopTest, ValuesAtTheBorderTravelInlineOrInSegmentsWithoutLoss) {
   StartNative();
   uint64_t id = 0;

@@ -78,8 +78,8 @@ class Task {
     task_->callbacks->progress(task_, done, total, Bytes(text));
   }
 
-  // Sends one partial result to the client. False when there was no room for it; then
-  // `error` (if given) says why.
+  // Sends one partial result of at most 3 MiB to the client. False when it is larger, or there was
+  // no room for it; then `error` (if given) says why.
   bool Emit(std::string_view value, std::string_view content_type = {},
             std::string* error = nullptr) {
     return Succeeded(task_->callbacks->emit(task_, Bytes(value), Bytes(content_type)), error);
