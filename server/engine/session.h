@@ -44,7 +44,6 @@ class Session {
   size_t task_count() const { return task_count_; }
   // The unfinished or undelivered task with this tag; kNone when there is none.
   TaskSlot FindTag(uint64_t tag) const;
-  size_t remembered_tags() const { return runs_.size(); }  // ranges of them
 
   // --- its verdicts and events ---
   void AddAccepted(uint64_t tag, TaskId id);
