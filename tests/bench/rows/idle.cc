@@ -10,13 +10,29 @@
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/echo_client.h"
 #include "tests/bench/row.h"
+#include "tests/integration/wait_for.h"
 
 namespace prefork::bench {
 namespace {
 
 constexpr double kMb = 1024 * 1024;
 constexpr absl::Duration kIdle = absl::Seconds(3);
-constexpr absl::Duration kSettle = absl::Seconds(2);
+constexpr absl::Duration kSettleLimit = absl::Seconds(30);
+
+// Waits until the daemon has no session any more. Who looks is connected as long as `looker` lives:
+// its end would be work for the daemon, too.
+absl::Status AwaitNoSessions(client::Api& looker) {
+  absl::Status status;
+  const bool none = testing::WaitFor(
+      [&] {
+        const absl::StatusOr<v1::DaemonStatus> seen = looker.GetStatus();
+        status = seen.status();
+        return !status.ok() || seen->sessions() == 0;
+      },
+      kSettleLimit);
+  if (none) return status;
+  return absl::DeadlineExceededError("the daemon keeps a session whose client is gone");
+}
 
 }  // namespace
 
@@ -31,7 +47,9 @@ absl::StatusOr<std::vector<Round>> MeasureIdleWakeups(int rounds) {
     if (absl::Status ran = RunOne(*client, {.pool = kPool, .function = "noop"}); !ran.ok())
       return ran;
   }
-  absl::SleepFor(kSettle);  // the session's end is still at work
+  auto looker = client::Api::Connect({.address = (*daemon)->address(), .autostart = false});
+  if (!looker.ok()) return looker.status();
+  if (absl::Status settled = AwaitNoSessions(**looker); !settled.ok()) return settled;
   const std::array<pid_t, 2> pids = {(*daemon)->pid(), (*echo)->pid()};
   std::vector<Round> all;
   for (int i = 0; i < rounds; ++i) {
