@@ -27,6 +27,11 @@ class Mapping {
   // Maps `size_bytes` of `fd` shared. Fails with the errno of mmap; `fd` is not taken.
   static absl::StatusOr<Mapping> Create(int fd, size_t size_bytes, Access access);
 
+  // Leaves a private, writable copy of the bytes at their address, for the caller to munmap, and maps
+  // the shared ones elsewhere: who still reads at the old address may go on. Fails with the errno
+  // of mmap or mremap, and has changed nothing then.
+  absl::StatusOr<std::span<std::byte>> LeaveCopy();
+
   bool valid() const { return data_ != nullptr; }
   size_t size() const { return size_; }
   std::span<std::byte> bytes() { return {data_, size_}; }

@@ -48,11 +48,13 @@ ReadValueCall::ReadValueCall(const RpcContext& rpc, const engine::Caller& caller
 void ReadValueCall::OnStart() {
   absl::StatusOr<engine::TaskInfo> info = engine().Get(caller(), task_);
   if (!info.ok()) return End(info.status());
-  if (info->state != scheduler::TaskState::kSucceeded) {
+  const bool failed_with_value =
+      info->state == scheduler::TaskState::kFailed && info->value.size() > 0;
+  if (info->state != scheduler::TaskState::kSucceeded && !failed_with_value) {
     return End(engine::MakeError(
         absl::StatusCode::kFailedPrecondition, reason::kTaskHasNoValue,
         absl::StrCat("task ", task_, " is ", std::string(scheduler::TaskStateName(info->state)),
-                     " and has no value; only SUCCEEDED tasks have one"),
+                     " and has no value; only SUCCEEDED tasks and some FAILED ones have one"),
         absl::StrCat(task_)));
   }
   if (offset_ > info->value.size()) {

@@ -34,6 +34,10 @@ class DaemonLink {
   // or will never come.
   absl::StatusOr<std::span<const char>> TaskSegment(uint64_t id, uint64_t size_bytes);
 
+  // Leaves a copy of it where it was, for the caller to munmap: the segment goes back when the task
+  // has ended.
+  absl::StatusOr<std::span<char>> LeaveCopy(uint64_t id) { return segments_.LeaveCopy(id); }
+
   struct Room {
     uint64_t segment_id;
     std::span<char> bytes;

@@ -31,6 +31,9 @@ class LaneTaskContext : public TaskContext {
   void Progress(double done, double total, std::string_view text) override;
   absl::Status Emit(std::string_view value, std::string_view content_type) override;
   absl::StatusOr<std::span<char>> AllocateValue(size_t size_bytes) override;
+  absl::StatusOr<std::span<char>> KeepPayload(uint64_t payload_segment) override {
+    return link_->LeaveCopy(payload_segment);
+  }
   uint32_t worker_index() const override { return worker_index_; }
   void WaitReadable(int fd) override;
 

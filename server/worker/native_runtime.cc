@@ -148,6 +148,11 @@ void NativeRuntime::Run(const TaskView& task, TaskContext& context, TaskEnd& end
                          Bytes(task.payload),
                          Bytes(task.content_type)};
   end.outcome = OutcomeOf(function->run(function, &raw), end);
+  if (end.outcome != shm::TaskOutcome::kSucceeded) {  // what it began to write is no value
+    end.value.clear();
+    end.content_type.clear();
+    end.value_allocated = false;
+  }
 }
 
 }  // namespace prefork::worker

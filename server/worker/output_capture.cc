@@ -33,6 +33,9 @@
 // another task of this worker within that millisecond. All functions that ran since the last look
 // lose their trust for ever.
 //
+// A task that closes or redirects 1 or 2 does so for itself: they are put back before the next
+// fenced task, and at least once a millisecond.
+//
 // Processes that a task leaves in the background may write later, whoever runs then; a measured task
 // leaves none (leftovers.h).
 #include "server/worker/output_capture.h"
@@ -40,6 +43,7 @@
 #include <sched.h>
 #include <stdio_ext.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -163,6 +167,7 @@ bool OutputCapture::PipesEmpty() const { return IsEmpty(pipes_[0]) && IsEmpty(pi
 
 bool OutputCapture::FlushAndDrain() {
   FlushStreams();
+  RestoreStreams();
   bool wrote = false;
   if (!PipesEmpty()) {
     wrote = true;
@@ -172,6 +177,18 @@ bool OutputCapture::FlushAndDrain() {
   wrote |= WasRead();
   reads_seen_ = status_->output_read_begin.load(std::memory_order_relaxed);
   return wrote;
+}
+
+void OutputCapture::RestoreStreams() {
+  for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
+    const os::Fd& pipe = pipes_[fd - STDOUT_FILENO];
+    struct stat now = {};
+    struct stat ours = {};
+    if (fstat(pipe.get(), &ours) != 0) continue;
+    if (fstat(fd, &now) != 0 || now.st_ino != ours.st_ino || now.st_dev != ours.st_dev) {
+      dup2(pipe.get(), fd);
+    }
+  }
 }
 
 void OutputCapture::WaitForReadsInProgress() {

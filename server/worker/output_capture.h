@@ -46,6 +46,8 @@ class OutputCapture {
   void VerifySilence();
   bool WasRead() const;
   bool PipesEmpty() const;
+  // Makes 1 and 2 the pipes again.
+  void RestoreStreams();
   void WaitForReadsInProgress();
 
   shm::LaneStatus* status_;

@@ -23,6 +23,7 @@ struct TaskView {
   std::string_view function;
   std::string_view content_type;
   std::string_view payload;
+  uint64_t payload_segment = 0;  // the segment that holds it; 0: none
 };
 
 // How a task ended. Reused from task to task so that its strings keep their memory.
@@ -50,6 +51,9 @@ class TaskContext {
   virtual absl::Status Emit(std::string_view value, std::string_view content_type) = 0;
   // Room for the task's value, once a task. Fails as Emit does.
   virtual absl::StatusOr<std::span<char>> AllocateValue(size_t size_bytes) = 0;
+  // For a payload in a segment that something will read when the task has ended: leaves a private
+  // copy at its address, for the caller to munmap. The range may be longer than the payload.
+  virtual absl::StatusOr<std::span<char>> KeepPayload(uint64_t payload_segment) = 0;
   virtual uint32_t worker_index() const = 0;
   // Sleeps until `fd` is readable, and meanwhile serves the daemon; if the daemon goes, the process
   // ends here with all its children.
@@ -77,6 +81,12 @@ class Runtime {
   // In a new worker whose streams and signals are set up, before it says that it is ready. A failure
   // ends it: its start has failed for that reason.
   virtual absl::Status StartWorker(uint32_t worker_index);
+  // Before a worker sleeps because it has no task.
+  virtual void BeforeSleep() {}
+  // A descriptor that is readable when OnZygoteNews is to be called in the zygote, between two
+  // forks; -1: none.
+  virtual int zygote_news_fd() const { return -1; }
+  virtual void OnZygoteNews() {}
   // Does a task execute programs of its own? Then its output is always fenced, and its process tree
   // always cleared.
   virtual bool runs_programs() const = 0;

@@ -6,6 +6,13 @@
 #include "common/os/memfd.h"
 
 namespace prefork::worker {
+namespace {
+
+absl::Status NotHandedOver(uint64_t id) {
+  return absl::NotFoundError(absl::StrCat("segment ", id, " was not handed to this worker"));
+}
+
+}  // namespace
 
 absl::Status SegmentTable::Add(uint64_t id, uint64_t size_bytes, os::Fd fd) {
   const absl::StatusOr<uint64_t> file_bytes = os::CheckSealedMemfd(fd.get());
@@ -23,11 +30,17 @@ absl::Status SegmentTable::Add(uint64_t id, uint64_t size_bytes, os::Fd fd) {
 
 void SegmentTable::Remove(uint64_t id) { mappings_.erase(id); }
 
+absl::StatusOr<std::span<char>> SegmentTable::LeaveCopy(uint64_t id) {
+  const auto place = mappings_.find(id);
+  if (place == mappings_.end()) return NotHandedOver(id);
+  const absl::StatusOr<std::span<std::byte>> left = place->second.LeaveCopy();
+  if (!left.ok()) return left.status();
+  return std::span<char>(reinterpret_cast<char*>(left->data()), left->size());
+}
+
 absl::StatusOr<std::span<char>> SegmentTable::Find(uint64_t id, uint64_t size_bytes) {
   const auto place = mappings_.find(id);
-  if (place == mappings_.end()) {
-    return absl::NotFoundError(absl::StrCat("segment ", id, " was not handed to this worker"));
-  }
+  if (place == mappings_.end()) return NotHandedOver(id);
   const std::span<std::byte> bytes = place->second.bytes();
   if (size_bytes > bytes.size()) {
     return absl::OutOfRangeError(

@@ -21,6 +21,9 @@ class SegmentTable {
   void Remove(uint64_t id);
   // Its first `size_bytes`. NOT_FOUND: it was not lent; OUT_OF_RANGE: it is smaller.
   absl::StatusOr<std::span<char>> Find(uint64_t id, uint64_t size_bytes);
+  // Leaves a copy of segment `id` at the address where Find had it, for the caller to munmap. Fails
+  // as Find and Mapping::LeaveCopy do.
+  absl::StatusOr<std::span<char>> LeaveCopy(uint64_t id);
 
  private:
   std::map<uint64_t, os::Mapping> mappings_;

@@ -118,6 +118,7 @@ void WorkerLoop::Run() {
 }
 
 void WorkerLoop::Idle() {
+  options_.runtime->BeforeSleep();
   output_.BeforeSleep();
   SetActivity(Activity::kIdle);
   // No spinning: a worker has no core of its own, and the engine batches what comes fast.
@@ -167,6 +168,7 @@ void WorkerLoop::RunTask(const shm::TaskRecord& record, const TaskView& view) {
         link_->TaskSegment(record.segment_id, record.payload_bytes);
     payload_status = payload.status();
     if (payload.ok()) task.payload = {payload->data(), payload->size()};
+    task.payload_segment = record.segment_id;
   }
   if (payload_status.ok()) {
     options_.runtime->Run(task, context_, end_);
@@ -188,8 +190,11 @@ void WorkerLoop::RunTask(const shm::TaskRecord& record, const TaskView& view) {
 }
 
 void WorkerLoop::Finish(const shm::TaskRecord& record, int64_t started_ns, int64_t finished_ns) {
+  // A failed task may have a value, too: its exception, say.
+  const bool has_value =
+      end_.outcome == shm::TaskOutcome::kSucceeded || end_.outcome == shm::TaskOutcome::kFailed;
   ResultPublisher::Value value;
-  if (end_.outcome == shm::TaskOutcome::kSucceeded) {
+  if (has_value) {
     absl::Status status = ResultPublisher::CheckContentType(end_.content_type);
     if (status.ok() && end_.value_allocated) {
       value = context_.allocated();
@@ -199,11 +204,11 @@ void WorkerLoop::Finish(const shm::TaskRecord& record, int64_t started_ns, int64
       status = placed.status();
     }
     if (!status.ok()) {
+      if (end_.outcome == shm::TaskOutcome::kSucceeded) end_.error = std::string(status.message());
       end_.outcome = shm::TaskOutcome::kFailed;
-      end_.error = std::string(status.message());
+      end_.content_type.clear();
     }
   }
-  const bool has_value = end_.outcome == shm::TaskOutcome::kSucceeded;
   shm::FinishedRecord finished = {};
   finished.task_id = record.task_id;
   finished.started_ns = started_ns;

@@ -96,13 +96,16 @@ int Zygote::Run() {
   Tell(zygote::Ready{ready, FunctionLines(runtime_->functions())});
   Reach(ZygoteStep::kReady);
   for (bool serving = true; serving;) {
-    pollfd polled[2] = {{daemon_.fd(), POLLIN, 0}, {signals_.get(), POLLIN, 0}};
-    if (poll(polled, 2, -1) < 0) continue;  // interrupted by a stop signal
+    pollfd polled[3] = {{daemon_.fd(), POLLIN, 0},
+                        {signals_.get(), POLLIN, 0},
+                        {runtime_->zygote_news_fd(), POLLIN, 0}};  // a negative one is passed over
+    if (poll(polled, 3, -1) < 0) continue;                         // interrupted by a stop signal
     while (const std::optional<int> signal = os::ReadSignalfd(signals_.get())) {
       if (*signal == SIGTERM) serving = false;
     }
     if (polled[1].revents != 0) ReapChildren();
     if (polled[0].revents != 0) serving = ServeDaemon() && serving;
+    if (polled[2].revents != 0) runtime_->OnZygoteNews();
   }
   EndWorkers();
   return 0;

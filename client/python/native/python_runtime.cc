@@ -11,11 +11,17 @@
 // worker loop, so that threads which a task has left behind go on. It is held across fork, as the
 // interpreter demands: BeforeFork takes it, both sides give it back.
 //
-// A payload is a memoryview into shared memory, read-only, valid until run returns.
+// A payload in the lane is small and copied. One in a segment is read in place (segment_buffer.h):
+// an array made of it points into shared memory. The segment is another task's when this one has
+// ended, so whatever the task has kept then, in a global or in a cycle that is not collected yet,
+// gets a private copy at the same address.
 #include "python_runtime.h"
 
 #include <nanobind/stl/string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <cstring>
 #include <exception>
 #include <optional>
@@ -23,6 +29,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "segment_buffer.h"
+#include "server/worker/leftovers.h"
 
 namespace prefork::python {
 namespace {
@@ -70,11 +78,26 @@ void Fail(worker::TaskEnd& end, std::string error) {
   end.error = std::move(error);
 }
 
+// Something will read the payload when the task has ended.
+void KeepPayload(const worker::TaskView& task, nb::handle payload, worker::TaskContext& context) {
+  const absl::StatusOr<std::span<char>> kept = context.KeepPayload(task.payload_segment);
+  if (kept.ok()) {
+    nb::cast<SegmentBuffer*>(payload)->Own(*kept);
+    return;
+  }
+  // To go on would let it read another task's bytes.
+  std::fprintf(stderr, "prefork-worker: the task keeps its argument, and there is no memory: %s\n",
+               std::string(kept.status().message()).c_str());
+  worker::EndWorker(1);
+}
+
 }  // namespace
 
 const PythonRuntime::RunningTask* PythonRuntime::running_task() {
   return running.has_value() ? &*running : nullptr;
 }
+
+void PythonRuntime::ForgetTask() { running.reset(); }
 
 void PythonRuntime::BeforeFork() {
   fork_lock_ = PyGILState_Ensure();
@@ -101,32 +124,57 @@ absl::Status PythonRuntime::StartWorker(uint32_t worker_index) {
   return absl::OkStatus();
 }
 
+void PythonRuntime::OnZygoteNews() {
+  const nb::gil_scoped_acquire lock;
+  try {
+    callbacks_.news();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "prefork-worker: %s\n", error.what());
+  }
+}
+
 void PythonRuntime::Run(const worker::TaskView& task, worker::TaskContext& context,
                         worker::TaskEnd& end) {
   const nb::gil_scoped_acquire lock;
   running = RunningTask{&task, &context};
   try {
-    Call(task, context, end);
+    if (task.payload_segment == 0) {
+      Call(task, nb::bytes(task.payload.data(), task.payload.size()), context, end);
+    } else {
+      const nb::object payload =
+          nb::cast(new SegmentBuffer(task.payload), nb::rv_policy::take_ownership);
+      Call(task, payload, context, end);
+      if (Py_REFCNT(payload.ptr()) > 1) KeepPayload(task, payload, context);
+    }
   } catch (const std::exception& error) {  // Python's and nanobind's
     Fail(end, error.what());
   }
+  // A process that the task forked has come back from the function, and would go on as a second
+  // worker on this lane.
+  if (!running.has_value()) _exit(end.outcome == shm::TaskOutcome::kSucceeded ? 0 : 1);
   running.reset();
+  rested_ = false;
 }
 
-void PythonRuntime::Call(const worker::TaskView& task, worker::TaskContext& context,
-                         worker::TaskEnd& end) {
-  const nb::object payload =
-      nb::steal(PyMemoryView_FromMemory(const_cast<char*>(task.payload.data()),
-                                        static_cast<Py_ssize_t>(task.payload.size()), PyBUF_READ));
+void PythonRuntime::Call(const worker::TaskView& task, nb::handle payload,
+                         worker::TaskContext& context, worker::TaskEnd& end) {
   const bool dedicated = (task.flags & shm::kTaskDedicated) != 0;
   const nb::tuple ended = nb::cast<nb::tuple>(callbacks_.run(
       nb::str(task.function.data(), task.function.size()),
-      nb::str(task.content_type.data(), task.content_type.size()), payload, dedicated));
+      nb::str(task.content_type.data(), task.content_type.size()), payload, dedicated, rested_));
   if (!ended[0].is_none()) Fail(end, nb::cast<std::string>(ended[0]));
+  if (dedicated && !ended[3].is_none()) {
+    end.outcome = shm::TaskOutcome::kExited;
+    end.wait_status = W_EXITCODE(nb::cast<int>(ended[3]), 0);
+    return;
+  }
   end.content_type = nb::cast<std::string>(ended[1]);
-  end.wait_status = nb::cast<int>(ended[3]) << 8;
   const absl::Status gathered = GatherValue(nb::cast<nb::sequence>(ended[2]), context, end);
-  if (!gathered.ok()) Fail(end, std::string(gathered.message()));
+  if (gathered.ok()) return;
+  end.content_type.clear();
+  if (end.outcome == shm::TaskOutcome::kSucceeded) {
+    Fail(end, "MemoryError: " + std::string(gathered.message()));
+  }
 }
 
 }  // namespace prefork::python

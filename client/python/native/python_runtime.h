@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,10 +17,14 @@ namespace prefork::python {
 struct Callbacks {
   // start(worker_index) -> None, once in each worker. What it raises ends the worker.
   nanobind::object start;
-  // run(function, content_type, payload, dedicated) -> (error, content_type, parts, exit_code).
-  // `error` is None for a success; the value is the concatenation of the buffers `parts`. Must not
-  // raise.
+  // run(function, content_type, payload, dedicated, rested) -> (error, content_type, parts,
+  // exit_code). `payload` is a read-only buffer; `rested`: the worker has slept since the last task.
+  // `error` is None for a success; the value is the concatenation of the buffers `parts`. An
+  // `exit_code` that is not None ends a dedicated process with it. Must not raise.
   nanobind::object run;
+  // news() in the zygote when `news_fd` is readable.
+  nanobind::object news;
+  int news_fd = -1;
 };
 
 // Runs Python functions; the design note is in python_runtime.cc. The interpreter lock is free
@@ -35,6 +40,9 @@ class PythonRuntime : public worker::Runtime {
   absl::Status StartWorker(uint32_t worker_index) override;
   void Run(const worker::TaskView& task, worker::TaskContext& context,
            worker::TaskEnd& end) override;
+  void BeforeSleep() override { rested_ = true; }
+  int zygote_news_fd() const override { return callbacks_.news_fd; }
+  void OnZygoteNews() override;
   bool runs_programs() const override { return false; }
 
   // The task that this process runs; null between tasks and outside of workers. Needs the
@@ -44,13 +52,17 @@ class PythonRuntime : public worker::Runtime {
     worker::TaskContext* context;
   };
   static const RunningTask* running_task();
+  // In a process that a task has forked: it is no worker.
+  static void ForgetTask();
 
  private:
-  void Call(const worker::TaskView& task, worker::TaskContext& context, worker::TaskEnd& end);
+  void Call(const worker::TaskView& task, nanobind::handle payload, worker::TaskContext& context,
+            worker::TaskEnd& end);
 
   Callbacks callbacks_;
   std::vector<worker::FunctionInfo> functions_;  // none: a function is found when it is called
   PyGILState_STATE fork_lock_ = {};
+  bool rested_ = true;
 };
 
 }  // namespace prefork::python

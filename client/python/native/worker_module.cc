@@ -14,6 +14,7 @@
 #include "common/zygote/control_socket.h"
 #include "common/zygote/message.h"
 #include "python_runtime.h"
+#include "segment_buffer.h"
 #include "server/worker/process_title.h"
 #include "server/worker/zygote.h"
 #include "server/worker/zygote_socket.h"
@@ -27,7 +28,7 @@ void Complain(absl::string_view why) {
   std::fprintf(stderr, "prefork-worker: %.*s\n", static_cast<int>(why.size()), why.data());
 }
 
-int Serve(std::string pool, nb::object load, nb::object start, nb::object run) {
+int Serve(std::string pool, nb::object load, Callbacks callbacks) {
   absl::StatusOr<zygote::ControlSocket> daemon = worker::TakeDaemonSocket();
   if (!daemon.ok()) {
     Complain(daemon.status().message());
@@ -41,7 +42,7 @@ int Serve(std::string pool, nb::object load, nb::object start, nb::object run) {
     (void)daemon->Send(zygote::Failed{error.what()});  // stderr has it as well
     return 1;
   }
-  PythonRuntime runtime({std::move(start), std::move(run)});
+  PythonRuntime runtime(std::move(callbacks));
   const nb::gil_scoped_release free_lock;
   absl::StatusOr<worker::Zygote> zygote =
       worker::Zygote::Create(*std::move(daemon), &runtime, {std::move(pool), nullptr});
@@ -73,8 +74,18 @@ void Emit(nb::bytes value, std::string_view content_type) {
 NB_MODULE(_worker, module) {
   using namespace prefork::python;  // NOLINT(google-build-using-namespace): the module's table
   module.doc() = "The zygote and worker processes of the runtime python.";
-  module.def("serve", &Serve, nb::arg("pool"), nb::arg("load"), nb::arg("start"), nb::arg("run"),
-             "Serves the daemon that started this process as a zygote; returns its exit code.");
+  SegmentBuffer::Bind(module);
+  module.def(
+      "serve",
+      [](std::string pool, nb::object load, nb::object start, nb::object run, nb::object news,
+         int news_fd) {
+        return Serve(std::move(pool), std::move(load),
+                     {std::move(start), std::move(run), std::move(news), news_fd});
+      },
+      nb::arg("pool"), nb::arg("load"), nb::arg("start"), nb::arg("run"), nb::arg("news"),
+      nb::arg("news_fd"),
+      "Serves the daemon that started this process as a zygote; returns its exit code.");
+  module.def("forget_task", &PythonRuntime::ForgetTask, "Makes this process no worker.");
   module.def(
       "running", [] { return PythonRuntime::running_task() != nullptr; },
       "Does this process run a task now?");

@@ -5,7 +5,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstring>
+#include <span>
 #include <string>
 
 #include "common/os/check.h"
@@ -80,6 +82,25 @@ TEST(MemfdTest, MissingSealIsNamed) {
               HasSubstr("lacks F_SEAL_GROW"));
   fcntl(fd.get(), F_ADD_SEALS, F_SEAL_GROW);
   EXPECT_TRUE(CheckSealedMemfd(fd.get()).ok());
+}
+
+TEST(MappingTest, LeavesACopyWhereItWas) {
+  const size_t bytes = 10000;
+  const Fd fd = *CreateSealedMemfd("test", bytes);
+  Mapping mapping = *Mapping::Create(fd.get(), bytes, Mapping::Access::kReadWrite);
+  std::byte* const address = mapping.bytes().data();
+  std::memset(address, 'a', bytes);
+  const absl::StatusOr<std::span<std::byte>> copy = mapping.LeaveCopy();
+  ASSERT_TRUE(copy.ok()) << copy.status();
+  EXPECT_EQ(copy->data(), address);
+  ASSERT_EQ(copy->size(), bytes);
+  ASSERT_NE(mapping.bytes().data(), address);
+  std::memset(mapping.bytes().data(), 'b', bytes);
+  EXPECT_EQ(copy->front(), std::byte{'a'}) << "the copy is private";
+  EXPECT_EQ(copy->back(), std::byte{'a'});
+  const Mapping other = *Mapping::Create(fd.get(), bytes, Mapping::Access::kRead);
+  EXPECT_EQ(other.bytes().front(), std::byte{'b'}) << "the mapping is still the shared one";
+  EXPECT_EQ(munmap(copy->data(), copy->size()), 0);
 }
 
 TEST(MappingTest, TwoMappingsShareTheMemoryAndSurviveTheDescriptor) {

@@ -32,6 +32,9 @@ class FakeTaskContext : public worker::TaskContext {
     allocated.assign(size_bytes, '?');
     return std::span<char>(allocated);
   }
+  absl::StatusOr<std::span<char>> KeepPayload(uint64_t) override {
+    return absl::UnimplementedError("no segments here");
+  }
   uint32_t worker_index() const override { return 3; }
   void WaitReadable(int fd) override {
     pollfd readable = {fd, POLLIN, 0};

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import base64
 import functools
+import gc
 import importlib
 import json
 import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .. import codec
+from . import failure, imports
+from .failure import BadCall
+from .streams import Streams
 
 # Functions that came by value and are kept, the last used ones.
 _MAX_KEPT_FUNCTIONS = 256
@@ -27,11 +32,7 @@ class Ended(NamedTuple):
     error: str | None  # None: it succeeded
     content_type: str
     parts: Sequence[codec.Buffer]
-    exit_code: int  # of the process, if the task has one of its own
-
-
-class BadCall(Exception):
-    """The call can't be made; the text is the task's error."""
+    exit_code: int | None = None  # of its process, if it has one of its own and chose to end it
 
 
 class Runner:
@@ -41,49 +42,104 @@ class Runner:
         path: All of ``sys.path``; None: as it is.
         preload: Modules to import before workers are forked.
         initializer: A function that each worker calls first: base64 of its cloudpickle; may be empty.
+        learns: Are modules that tasks import to be shared by later workers?
     """
 
-    def __init__(self, path: list[str] | None, preload: list[str], initializer: str) -> None:
+    def __init__(self, path: list[str] | None, preload: list[str], initializer: str, learns: bool) -> None:
         self._path = path
         self._preload = preload
         self._initializer = initializer
         self._by_name: dict[str, Callable[..., Any]] = {}
         self._by_digest: OrderedDict[bytes, Callable[..., Any]] = OrderedDict()
+        roots = imports.installed_roots()
+        self._user_modules = imports.UserModules(roots)
+        self._learner = imports.Learner(roots) if learns else None
+        self._cwd = os.getcwd()
+        self._failed_call: int | None = None  # place in its chunk
+
+    # --- in the zygote ---
 
     def load(self) -> None:
-        """In the zygote, once. What it raises is the reason why the pool can't start."""
+        """Once, before any worker. What it raises is the reason why the pool can't start."""
         if self._path is not None:
             sys.path[:] = self._path
-        for name in self._preload:
-            importlib.import_module(name)
+        imports.preload(self._preload)
+        self._user_modules.note()
+        _freeze()
+
+    def news_fd(self) -> int:
+        """Readable when ``news`` is to be called; -1: never."""
+        return self._learner.fileno() if self._learner is not None else -1
+
+    def news(self) -> None:
+        """Imports what workers have told."""
+        if self._learner is not None:
+            self._learner.learn()
+            _freeze()
+
+    # --- in a worker ---
 
     def start(self, index: int) -> None:
-        """In each worker, before it is ready. What it raises is the reason why it can't start."""
-        from .. import worker
+        """Before it is ready. What it raises is the reason why it can't start."""
+        from .. import _worker, worker
 
         worker.index = index
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        for stream, number in (("stdout", 1), ("stderr", 2)):
-            setattr(sys, stream, os.fdopen(number, "w", buffering=1, errors="backslashreplace", closefd=False))
-        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+        os.register_at_fork(after_in_child=_worker.forget_task)
+        self._streams = Streams()
+        if self._learner is not None:
+            self._learner.begin_worker()
         if self._initializer:
-            pickle.loads(base64.b64decode(self._initializer))()
+            try:
+                pickle.loads(base64.b64decode(self._initializer))()
+            finally:
+                self._streams.end_task()
 
-    def run(self, name: str, content_type: str, payload: memoryview, dedicated: bool) -> Ended:
-        """Runs a task to its end, whatever that is."""
+    def run(self, name: str, content_type: str, payload: Any, dedicated: bool, rested: bool) -> Ended:
+        """Runs a task to its end, whatever that is.
+
+        Args:
+            name: Of the function.
+            content_type: Of the payload.
+            payload: A read-only buffer.
+            dedicated: The process is the task's own and ends with it.
+            rested: The worker has slept since the last task.
+        """
+        self._failed_call = None
         try:
-            return self._run(name, content_type, payload)
+            if rested:
+                self._take_new_code()
+            return self._run(name, content_type, memoryview(payload))
         except BadCall as error:
-            return Ended(str(error), "", (), 1)
-        except SystemExit as error:
-            return Ended(f"SystemExit: {error.code}", "", (), exit_code(error))
+            return Ended(str(error), "", ())
         except BaseException as error:
-            if dedicated:
-                print_exception(error)
-            return Ended(describe(error), "", (), 1)
+            return self._fail(error, content_type, dedicated)
         finally:
-            flush()
+            if dedicated:
+                _join_threads()
+            self._streams.end_task()
+            self._user_modules.note()
+            if self._learner is not None:
+                self._learner.tell()
+
+    def _take_new_code(self) -> None:
+        if self._user_modules.drop_changed():
+            self._by_name.clear()
+            self._by_digest.clear()
+
+    def _fail(self, error: BaseException, content_type: str, dedicated: bool) -> Ended:
+        if dedicated and isinstance(error, SystemExit):
+            return Ended(None, "", (), failure.exit_code(error))
+        text = failure.describe(error)
+        if dedicated:
+            sys.stderr.write(failure.traceback_text(error))
+        if not content_type.startswith(codec.PICKLE):
+            return Ended(text, "", ())
+        encoded = failure.encode(error, self._failed_call)
+        if encoded is None:
+            return Ended(text, "", ())
+        return Ended(text, encoded.content_type, encoded.parts)
 
     def _run(self, name: str, content_type: str, payload: memoryview) -> Ended:
         if content_type.startswith(codec.PICKLE):
@@ -99,29 +155,55 @@ class Runner:
     def _run_pickle(self, name: str, content_type: str, payload: memoryview) -> Ended:
         call = codec.loads(payload, content_type)
         if type(call[0]) is bytes:
-            digest, pickled, args, kwargs = call[:4]
-            function = self._unpickle_function(digest, pickled)
+            function = self._unpickle_function(call[0], call[1])
+            args, kwargs, *context = call[2:]
         else:
-            args, kwargs = call[:2]
             function = self._find(name)
-        if codec.CALLS in content_type:
-            value: Any = [function(*each, **kwargs) for each in args]
-        else:
-            value = function(*args, **kwargs)
-        return Ended(None, *codec.dumps(codec.lighten(value)), 0)
+            args, kwargs, *context = call
+        home = self._enter(context[0]) if context else None
+        try:
+            if codec.CALLS in content_type:
+                value = self._run_chunk(function, args, kwargs)
+            else:
+                value = function(*args, **kwargs)
+        finally:
+            if home is not None:
+                os.chdir(home)
+        try:
+            return Ended(None, *codec.dumps(codec.lighten(value)))
+        except Exception as error:
+            failure.refuse_value(value, error)
+
+    def _run_chunk(self, function: Callable[..., Any], calls: list[tuple[Any, ...]], kwargs: dict[str, Any]) -> list[Any]:
+        values: list[Any] = []
+        try:
+            for args in calls:
+                values.append(function(*args, **kwargs))
+        except BaseException:
+            self._failed_call = len(values)
+            raise
+        return values
+
+    def _enter(self, context: dict[str, Any]) -> str | None:
+        """Goes where the caller is; returns where to go back to."""
+        cwd = context.get("cwd")
+        if cwd is None or cwd == self._cwd:
+            return None
+        os.chdir(cwd)
+        return self._cwd
 
     def _run_json(self, function: Callable[..., Any], payload: memoryview) -> Ended:
         try:
             call = json.loads(bytes(payload))
         except ValueError as error:
             raise BadCall(f"the payload is not JSON: {error}") from None
-        args, kwargs = json_arguments(call)
+        args, kwargs = _json_arguments(call)
         value = function(*args, **kwargs)
         try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError, RecursionError) as error:
-            raise BadCall(f"the value is a {type(value).__qualname__} that is not JSON: {error}") from None
-        return Ended(None, codec.JSON, (text.encode(),), 0)
+            raise BadCall(f"the result, a {type(value).__qualname__}, is not JSON: {error}") from None
+        return Ended(None, codec.JSON, (text,))
 
     def _run_bytes(self, function: Callable[..., Any], payload: memoryview) -> Ended:
         value = function(bytes(payload))
@@ -129,12 +211,12 @@ class Runner:
             value = b""
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise BadCall(f"a call with bytes returns bytes, not a {type(value).__qualname__}; JSON takes other values")
-        return Ended(None, codec.BYTES, (value,), 0)
+        return Ended(None, codec.BYTES, (value,))
 
     def _find(self, name: str) -> Callable[..., Any]:
         function = self._by_name.get(name)
         if function is None:
-            function = self._by_name[name] = import_function(name)
+            function = self._by_name[name] = _import_function(name)
         return function
 
     def _unpickle_function(self, digest: bytes, pickled: bytes) -> Callable[..., Any]:
@@ -148,8 +230,7 @@ class Runner:
         return function
 
 
-def import_function(name: str) -> Callable[..., Any]:
-    """The function ``module:qualname``; BadCall says what is missing."""
+def _import_function(name: str) -> Callable[..., Any]:
     module_name, colon, qualname = name.partition(":")
     if not colon or not module_name or not qualname:
         raise BadCall(f"function {name!r} is not of the form module:function")
@@ -158,18 +239,16 @@ def import_function(name: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise
-        raise BadCall(f"ModuleNotFoundError: no module {module_name!r} on sys.path, which is {sys.path}") from None
-    try:
-        found = functools.reduce(getattr, qualname.split("."), found)
-    except AttributeError as error:
-        raise BadCall(f"AttributeError: {error}") from None
+        raise ModuleNotFoundError(
+            f"no module named {error.name!r} on sys.path, which is {sys.path}", name=error.name
+        ) from None
+    found = functools.reduce(getattr, qualname.split("."), found)
     if not callable(found):
-        raise BadCall(f"{name} is a {type(found).__qualname__}, not a function")
+        raise TypeError(f"{name} is a {type(found).__qualname__}, not a function")
     return found
 
 
-def json_arguments(call: Any) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments that a JSON payload holds."""
+def _json_arguments(call: Any) -> tuple[list[Any], dict[str, Any]]:
     if isinstance(call, list):
         return call, {}
     if isinstance(call, dict):
@@ -179,31 +258,15 @@ def json_arguments(call: Any) -> tuple[list[Any], dict[str, Any]]:
     raise BadCall(f"the payload is a JSON {type(call).__name__}; a call is [args...] or {{kwargs}}")
 
 
-def exit_code(error: SystemExit) -> int:
-    """The exit code of a process that ends with ``error``."""
-    if error.code is None:
-        return 0
-    if isinstance(error.code, int):
-        return error.code & 0xFF
-    print(error.code, file=sys.stderr)
-    return 1
+def _join_threads() -> None:
+    """As an interpreter does before it ends."""
+    try:
+        threading._shutdown()  # type: ignore[attr-defined]
+    except BaseException:
+        traceback.print_exc()
 
 
-def describe(error: BaseException) -> str:
-    """``Type: text``, then the traceback from the task's own code on."""
-    lines = traceback.format_exception_only(type(error), error)
-    return f"{lines[-1].strip()}\n\n{''.join(traceback.format_exception(error))}"
-
-
-def print_exception(error: BaseException) -> None:
-    """To stderr, as an interpreter does when it ends with ``error``."""
-    traceback.print_exception(error)
-
-
-def flush() -> None:
-    """Writes out what the task has printed."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):  # the task has closed it
-            pass
+def _freeze() -> None:
+    """Keeps the collector from writing to memory that workers share with the zygote."""
+    gc.collect()
+    gc.freeze()
