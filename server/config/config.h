@@ -48,6 +48,7 @@ struct LimitsConfig {
   uint64_t event_bytes = uint64_t{64} << 20;
   uint64_t session_tasks = 500'000;
   uint32_t pools = 256;
+  uint32_t unused_pools = 16;
 };
 
 struct Config {

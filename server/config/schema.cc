@@ -41,7 +41,7 @@ Slot InPool(Config& /*config*/, pool::PoolSpec& pool) {
   return &(pool.*kMember);
 }
 
-const std::array<Key, 39> kKeys = {{
+const std::array<Key, 43> kKeys = {{
     {"daemon",
      "socket",
      {ValueType::kPath},
@@ -163,6 +163,12 @@ const std::array<Key, 39> kKeys = {{
      {ValueType::kCount, 1, 65536},
      "Pools at once.",
      InConfig<&Config::limits, &LimitsConfig::pools>},
+    {"limits",
+     "unused_pools",
+     {ValueType::kCount, 0, 65536},
+     "Pools with an idle_timeout that are kept without a task when another one is made; the "
+     "longest unused end.",
+     InConfig<&Config::limits, &LimitsConfig::unused_pools>},
 
     {"pool",
      "runtime",
@@ -180,6 +186,17 @@ const std::array<Key, 39> kKeys = {{
      {ValueType::kPathList},
      "Runtime native: shared libraries that register functions.",
      InPool<&pool::PoolSpec::modules>},
+    {"pool",
+     "interpreter",
+     {ValueType::kText},
+     "Runtime python: the interpreter, a path or a name on the daemon's PATH; the package prefork "
+     "is installed in it.",
+     InPool<&pool::PoolSpec::interpreter>},
+    {"pool",
+     "preload",
+     {ValueType::kTextList},
+     "Runtime python: modules that are imported before workers are forked.",
+     InPool<&pool::PoolSpec::preload>},
     {"pool",
      "zygote_command",
      {ValueType::kTextList},
@@ -245,6 +262,11 @@ const std::array<Key, 39> kKeys = {{
      {ValueType::kBytes, 4 * kKib, kTib},
      "Bytes of stdout and of stderr kept per task; of more, the middle is dropped.",
      InPool<&pool::PoolSpec::max_output_bytes>},
+    {"pool",
+     "idle_timeout",
+     {ValueType::kDuration, kSecond, kNoMax},
+     "The pool is deleted after so long without a task, waiting or running.",
+     InPool<&pool::PoolSpec::idle_timeout>},
 }};
 
 }  // namespace

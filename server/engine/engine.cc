@@ -151,6 +151,7 @@ bool EngineImpl::RunPass() {
   }
   progress |= workers_.CarryOut();
   workers_.ReportChanges();
+  pool_manager_.EndUnused();
   progress |= pool_manager_.Settle();
   ProceedDrain();
   core_.sessions.Flush(&delivered_);
@@ -168,6 +169,7 @@ void EngineImpl::ArmTimer() {
       expiry_ns < INT64_MAX - kExpiryGrainNs) {
     next_ns = std::min(next_ns, (expiry_ns / kExpiryGrainNs + 1) * kExpiryGrainNs);
   }
+  next_ns = std::min(next_ns, pool_manager_.NextUnusedNs());
   if (drain_phase_ == DrainPhase::kFinishing || drain_phase_ == DrainPhase::kDelivering) {
     next_ns = std::min(next_ns, drain_deadline_ns_);
   }

@@ -47,6 +47,10 @@ struct PoolEntry {
   bool dirty = true;  // its state may have changed
 
   uint64_t unfinished = 0;  // tasks
+  // With an idle_timeout: how long the pool may be unused, and since when it is when nothing is
+  // unfinished. INT64_MAX: for ever.
+  int64_t idle_timeout_ns = INT64_MAX;
+  int64_t unused_since_ns = 0;
   uint64_t finished = 0;
   uint64_t queued_bytes = 0;  // payloads of the unfinished
 
@@ -54,6 +58,11 @@ struct PoolEntry {
   PoolState reported_state = PoolState::kDeleted;
   std::string reported_reason;
   uint32_t reported_size = 0;
+
+  // Is it unused, and one that ends for that?
+  bool unused() const {
+    return idle_timeout_ns != INT64_MAX && unfinished == 0 && !deleting && !ending;
+  }
 
   const pool::PoolSpec& spec() const { return pool->spec(); }
 };

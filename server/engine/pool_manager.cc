@@ -118,14 +118,20 @@ void PoolManager::AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done) {
 absl::StatusOr<PoolInfo> PoolManager::Create(const pool::PoolSpec& spec) {
   if (absl::Status status = CheckName(spec.name); !status.ok()) return status;
   if (absl::Status status = CheckSize(spec.size); !status.ok()) return status;
+  if (const PoolEntry* const old = pools_->Find(spec.name); old != nullptr && old->deleting) {
+    return MakeError(absl::StatusCode::kAborted, reason::kPoolDeleted,
+                     absl::StrCat("a pool named \"", spec.name,
+                                  "\" is just being deleted; try again in a moment"),
+                     spec.name);
+  }
   if (pools_->Find(spec.name) != nullptr) {
     return MakeError(absl::StatusCode::kAlreadyExists, reason::kPoolExists,
                      absl::StrCat("a pool named \"", spec.name, "\" exists already"), spec.name);
   }
   if (pools_->size() >= core_->options.max_pools) {
-    return MakeError(
-        absl::StatusCode::kResourceExhausted, reason::kTooManyPools,
-        absl::StrCat("there are ", pools_->size(), " pools, the limit; delete one first"));
+    return MakeError(absl::StatusCode::kResourceExhausted, reason::kTooManyPools,
+                     absl::StrCat("there are ", pools_->size(),
+                                  " pools, the limit (limits.pools); delete one first"));
   }
   const auto key = static_cast<scheduler::PoolKey>(core_->pool_names.size());
   core_->pool_names.push_back(spec.name);
@@ -136,6 +142,12 @@ absl::StatusOr<PoolInfo> PoolManager::Create(const pool::PoolSpec& spec) {
   limits.max_queued = spec.max_queued_tasks;
   limits.max_dedicated = spec.max_dedicated;
   core_->scheduler.AddPool(key, limits);
+  if (spec.idle_timeout != absl::InfiniteDuration()) {
+    MakeRoomForUnused();
+    const int64_t timeout_ns = absl::ToInt64Nanoseconds(spec.idle_timeout);
+    if (timeout_ns < INT64_MAX / 2) pool.idle_timeout_ns = timeout_ns;  // else some centuries
+    NoteUnused(pool);
+  }
   pool.pool->Start();
   return Describe(pool);
 }
@@ -206,7 +218,49 @@ void PoolManager::OnTaskEnd(const TaskRecord& task) {
   --pool->unfinished;
   ++pool->finished;
   pool->queued_bytes -= task.payload.size();
-  if (pool->unfinished == 0) pool->dirty |= !pool->effects.empty();
+  if (pool->unfinished > 0) return;
+  pool->dirty |= !pool->effects.empty();
+  NoteUnused(*pool);
+}
+
+// --- pools that nobody uses ---
+
+void PoolManager::NoteUnused(PoolEntry& pool) {
+  if (!pool.unused()) return;
+  pool.unused_since_ns = core_->now_ns;
+  next_unused_ns_ = std::min(next_unused_ns_, core_->now_ns + pool.idle_timeout_ns);
+}
+
+void PoolManager::EndUnused() {
+  if (core_->now_ns < next_unused_ns_) return;
+  next_unused_ns_ = INT64_MAX;
+  for (const auto& [name, pool] : *pools_) {
+    if (!pool->unused()) continue;
+    const int64_t end_ns = pool->unused_since_ns + pool->idle_timeout_ns;
+    if (end_ns <= core_->now_ns) {
+      EndUnused(*pool, "it was not used for its idle_timeout");
+    } else {
+      next_unused_ns_ = std::min(next_unused_ns_, end_ns);
+    }
+  }
+}
+
+void PoolManager::MakeRoomForUnused() {
+  std::vector<PoolEntry*> unused;
+  for (const auto& [name, pool] : *pools_) {
+    if (pool->unused()) unused.push_back(pool.get());
+  }
+  std::sort(unused.begin(), unused.end(), [](const PoolEntry* a, const PoolEntry* b) {
+    return a->unused_since_ns < b->unused_since_ns;
+  });
+  for (size_t i = 0; i + core_->options.max_unused_pools < unused.size(); ++i) {
+    EndUnused(*unused[i], "it is unused, and there are more such pools than limits.unused_pools");
+  }
+}
+
+void PoolManager::EndUnused(PoolEntry& pool, const std::string& why) {
+  core_->Log(log::Level::kInfo, absl::StrCat("pool ", pool.name, " ends: ", why));
+  Delete(pool.name, /*force=*/false, [](const absl::StatusOr<PoolInfo>&) {});
 }
 
 PoolState PoolManager::StateOf(const PoolEntry& pool, std::string* reason) const {

@@ -43,6 +43,10 @@ class PoolManager {
   // A task of the pool ended.
   void OnTaskEnd(const TaskRecord& task);
 
+  // Deletes the pools that nobody has used for their idle_timeout.
+  void EndUnused();
+  int64_t NextUnusedNs() const { return next_unused_ns_; }
+
   // After a pass: answers orders whose effect is real, logs changes of state, removes deleted
   // pools. True: something changed.
   bool Settle();
@@ -64,6 +68,9 @@ class PoolManager {
   bool ReportState(PoolEntry& pool);
   PoolState StateOf(const PoolEntry& pool, std::string* reason) const;
   void LearnFunctions(PoolEntry& pool);
+  void NoteUnused(PoolEntry& pool);
+  void MakeRoomForUnused();
+  void EndUnused(PoolEntry& pool, const std::string& why);
   void EndProcesses(PoolEntry& pool);
 
   Core* const core_;
@@ -72,6 +79,8 @@ class PoolManager {
   const PoolFactory factory_;
   std::function<void(const std::vector<PoolInfo>&)> readiness_;
   std::function<void()> shutdown_done_;
+  // When EndUnused has to look again: not after the first end of a pool that is unused now.
+  int64_t next_unused_ns_ = INT64_MAX;
 };
 
 }  // namespace prefork::engine

@@ -46,6 +46,9 @@ struct PoolSpec {
   absl::Duration start_timeout = absl::Seconds(30);
   uint32_t max_dedicated = 64;
   uint64_t max_output_bytes = 1 << 20;
+  std::string interpreter = "python3";
+  std::vector<std::string> preload;
+  absl::Duration idle_timeout = absl::InfiniteDuration();
 };
 
 // Why a worker ended; mirrors WorkerExitReason of the API.

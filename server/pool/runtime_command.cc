@@ -11,6 +11,27 @@ namespace {
 constexpr const char* kThreadCountVariables[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                                                  "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"};
 
+// As python -m prefork.worker, but an interpreter without the package says so in one line.
+constexpr char kPythonStart[] = R"(import sys
+try:
+    from prefork.worker.__main__ import main
+except ModuleNotFoundError as error:
+    if error.name is None or error.name.partition('.')[0] != 'prefork':
+        raise
+    sys.exit(f'{sys.executable} (Python {sys.version.split()[0]}) has no package prefork; '
+             f'cure: {sys.executable} -m pip install prefork, or name another with the key interpreter')
+sys.exit(main(sys.argv[1:]))
+)";
+
+std::vector<std::string> PythonArgv(const PoolSpec& spec) {
+  std::vector<std::string> argv = {spec.interpreter, "-c", kPythonStart, "--pool", spec.name};
+  for (const std::string& module : spec.preload) {
+    argv.push_back("--preload");
+    argv.push_back(module);
+  }
+  return argv;
+}
+
 }  // namespace
 
 std::string_view RuntimeName(Runtime runtime) {
@@ -28,12 +49,7 @@ std::string_view RuntimeName(Runtime runtime) {
 absl::StatusOr<std::vector<std::string>> ZygoteArgv(const PoolSpec& spec,
                                                     const std::string& worker_program) {
   if (!spec.zygote_command.empty()) return spec.zygote_command;
-  if (spec.runtime == Runtime::kPython) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("pool '", spec.name,
-                     "': runtime python needs zygote_command, the interpreter and module "
-                     "that speak the zygote protocol"));
-  }
+  if (spec.runtime == Runtime::kPython) return PythonArgv(spec);
   if (worker_program.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat("pool '", spec.name,

@@ -13,7 +13,7 @@ namespace prefork::pool {
 std::string_view RuntimeName(Runtime runtime);  // "command", "native", "python"
 
 // argv of the pool's zygote: its own zygote_command, or `worker_program` with the runtime and
-// modules. INVALID_ARGUMENT says what the spec lacks.
+// modules, or the interpreter with the package's worker. INVALID_ARGUMENT says what the spec lacks.
 absl::StatusOr<std::vector<std::string>> ZygoteArgv(const PoolSpec& spec,
                                                     const std::string& worker_program);
 

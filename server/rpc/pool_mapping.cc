@@ -25,6 +25,13 @@ void CheckPath(absl::string_view field, absl::string_view path, FieldReader* rea
   reader->CheckNoNul(field, path);
 }
 
+void CheckModule(absl::string_view field, absl::string_view module, FieldReader* reader) {
+  if (module.empty() || module.front() == '-') {
+    reader->Add(field, absl::StrCat("'", module, "' is not the name of a module"));
+  }
+  reader->CheckNoNul(field, module);
+}
+
 void SetIfFinite(absl::Duration duration,
                  google::protobuf::Duration* (*mutable_field)(v1::PoolSpec*), v1::PoolSpec* out) {
   if (duration != absl::InfiniteDuration()) ToProto(duration, mutable_field(out));
@@ -54,6 +61,12 @@ void ToProto(const pool::PoolSpec& spec, v1::PoolSpec* out) {
       spec.start_timeout, [](v1::PoolSpec* o) { return o->mutable_start_timeout(); }, out);
   out->set_max_dedicated(spec.max_dedicated);
   out->set_max_output_bytes(spec.max_output_bytes);
+  if (spec.runtime == pool::Runtime::kPython) {
+    out->set_interpreter(spec.interpreter);
+    for (const std::string& module : spec.preload) out->add_preload(module);
+  }
+  SetIfFinite(
+      spec.idle_timeout, [](v1::PoolSpec* o) { return o->mutable_idle_timeout(); }, out);
 }
 
 void ToProto(const engine::PoolInfo& info, v1::Pool* out) {
@@ -151,6 +164,13 @@ absl::StatusOr<pool::PoolSpec> FromProto(const v1::PoolSpec& spec, const pool::P
   if (spec.max_dedicated() != 0) out.max_dedicated = spec.max_dedicated();
   if (spec.max_output_bytes() != 0) out.max_output_bytes = spec.max_output_bytes();
 
+  if (!spec.interpreter().empty()) out.interpreter = spec.interpreter();
+  reader.CheckNoNul("interpreter", spec.interpreter());
+  if (spec.preload_size() > 0) out.preload.assign(spec.preload().begin(), spec.preload().end());
+  for (int i = 0; i < spec.preload_size(); ++i) {
+    CheckModule(absl::StrCat("preload[", i, "]"), spec.preload(i), &reader);
+  }
+
   const auto read_duration = [&reader](absl::string_view field, bool set,
                                        const google::protobuf::Duration& value, bool zero_allowed,
                                        absl::Duration* target) {
@@ -163,6 +183,8 @@ absl::StatusOr<pool::PoolSpec> FromProto(const v1::PoolSpec& spec, const pool::P
   read_duration("task_grace", spec.has_task_grace(), spec.task_grace(), true, &out.task_grace);
   read_duration("start_timeout", spec.has_start_timeout(), spec.start_timeout(), false,
                 &out.start_timeout);
+  read_duration("idle_timeout", spec.has_idle_timeout(), spec.idle_timeout(), false,
+                &out.idle_timeout);
   if (!violations.ok()) return violations.ToStatus();
   return out;
 }

@@ -23,6 +23,9 @@ struct CreateOptions {
   std::string runtime = "command";
   uint32_t size = 0;
   std::vector<std::string> modules;
+  std::string interpreter;
+  std::vector<std::string> preload;
+  std::optional<absl::Duration> idle_timeout;
   std::vector<std::string> env;
   std::string cwd;
   uint64_t max_tasks = 0;
@@ -82,6 +85,9 @@ absl::StatusOr<v1::PoolSpec> MakePoolSpec(const CreateOptions& options) {
     (*spec.mutable_env())[pair->first] = pair->second;
   }
   spec.set_cwd(options.cwd);
+  spec.set_interpreter(options.interpreter);
+  for (const std::string& module : options.preload) spec.add_preload(module);
+  if (options.idle_timeout) SetDuration(*options.idle_timeout, spec.mutable_idle_timeout());
   spec.set_max_tasks_per_worker(options.max_tasks);
   if (options.max_age) SetDuration(*options.max_age, spec.mutable_max_worker_age());
   if (options.max_rss) spec.set_max_worker_rss_bytes(*options.max_rss);
@@ -154,6 +160,14 @@ void AddPools(CLI::App& app, Context& context) {
       ->add_option("-m,--module", create_options->modules,
                    "Shared library with functions, for native")
       ->type_name("FILE");
+  create
+      ->add_option("-i,--interpreter", create_options->interpreter,
+                   "Interpreter with the package prefork, for python (default python3)")
+      ->type_name("PYTHON");
+  create
+      ->add_option("--preload", create_options->preload,
+                   "Module to import before workers are forked, for python")
+      ->type_name("MODULE");
   create->add_option("-e,--env", create_options->env, "Set in its workers")
       ->type_name("NAME=VALUE");
   create->add_option("-C,--cwd", create_options->cwd, "Its workers' directory")->type_name("DIR");
@@ -163,6 +177,8 @@ void AddPools(CLI::App& app, Context& context) {
   AddBytes(create, "--max-rss", &create_options->max_rss, "Replace a worker that is larger");
   AddDuration(create, "--task-timeout", &create_options->task_timeout,
               "For tasks that set none themselves");
+  AddDuration(create, "--idle-timeout", &create_options->idle_timeout,
+              "Delete the pool after so long without a task");
 
   std::shared_ptr<ShowOptions> show_options;
   AddVerb(*pool, context, "show", "Show a pool and its workers", Show, &show_options)

@@ -37,8 +37,17 @@ TEST(RuntimeCommandTest, SaysWhatIsMissing) {
   spec.name = "numpy";
   EXPECT_THAT(std::string(ZygoteArgv(spec, "").status().message()),
               AllOf(HasSubstr("'numpy'"), HasSubstr("prefork-worker")));
+}
+
+TEST(RuntimeCommandTest, NamesTheInterpreterAndWhatItImports) {
+  PoolSpec spec;
   spec.runtime = Runtime::kPython;
-  EXPECT_THAT(std::string(ZygoteArgv(spec, "w").status().message()), HasSubstr("zygote_command"));
+  spec.preload = {"numpy", "json"};
+  EXPECT_THAT(*ZygoteArgv(spec, ""),
+              ElementsAre("python3", "-c", HasSubstr("prefork.worker"), "--pool", "default",
+                          "--preload", "numpy", "--preload", "json"));
+  spec.interpreter = "/venv/bin/python";
+  EXPECT_THAT(*ZygoteArgv(spec, ""), Contains("/venv/bin/python"));
 }
 
 TEST(RuntimeCommandTest, HoldsMathLibrariesToOneThread) {
