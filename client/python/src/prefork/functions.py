@@ -79,7 +79,7 @@ def _goes_by_value(module_name: str) -> bool:
 
 
 def _by_value(function: Callable[..., Any]) -> Function:
-    import cloudpickle
+    import cloudpickle  # type: ignore[import-untyped]
 
     pickled = cloudpickle.dumps(function, 5)
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__
@@ -130,12 +130,14 @@ def _unchanged(function: types.FunctionType, seen: set[types.FunctionType]) -> b
     if values is None or len(values) != len(noted.values):
         return False
     for value, held in zip(values, noted.values):
-        if type(value) is not types.FunctionType:
+        if not isinstance(held, weakref.ref):
             if value is not held:
                 return False
-        elif type(held) is not weakref.ref or held() is not value:
+            continue
+        referent = held()
+        if referent is None or referent is not value:
             return False
-        elif importable_name(value) is None and not _unchanged(value, seen):
+        if importable_name(referent) is None and not _unchanged(referent, seen):
             return False
     return True
 

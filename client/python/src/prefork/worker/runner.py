@@ -160,6 +160,7 @@ class Runner:
         else:
             function = self._find(name)
             args, kwargs, *context = call
+        self._user_modules.note()  # before the task has time to change them
         home = self._enter(context[0]) if context else None
         try:
             if codec.CALLS in content_type:
@@ -217,6 +218,7 @@ class Runner:
         function = self._by_name.get(name)
         if function is None:
             function = self._by_name[name] = _import_function(name)
+            self._user_modules.note()
         return function
 
     def _unpickle_function(self, digest: bytes, pickled: bytes) -> Callable[..., Any]:
@@ -224,10 +226,11 @@ class Runner:
         if function is not None:
             self._by_digest.move_to_end(digest)
             return function
-        function = self._by_digest[digest] = pickle.loads(pickled)
+        loaded: Callable[..., Any] = pickle.loads(pickled)
+        self._by_digest[digest] = loaded
         if len(self._by_digest) > _MAX_KEPT_FUNCTIONS:
             self._by_digest.popitem(last=False)
-        return function
+        return loaded
 
 
 def _import_function(name: str) -> Callable[..., Any]:
@@ -242,10 +245,10 @@ def _import_function(name: str) -> Callable[..., Any]:
         raise ModuleNotFoundError(
             f"no module named {error.name!r} on sys.path, which is {sys.path}", name=error.name
         ) from None
-    found = functools.reduce(getattr, qualname.split("."), found)
-    if not callable(found):
-        raise TypeError(f"{name} is a {type(found).__qualname__}, not a function")
-    return found
+    function: Callable[..., Any] = functools.reduce(getattr, qualname.split("."), found)
+    if not callable(function):
+        raise TypeError(f"{name} is a {type(function).__qualname__}, not a function")
+    return function
 
 
 def _json_arguments(call: Any) -> tuple[list[Any], dict[str, Any]]:
