@@ -148,9 +148,8 @@ def test_an_initializer_that_hangs_is_ended_and_named(make_daemon: MakeDaemon) -
     assert "start_timeout" in daemon.degraded_reason()
 
 
-def test_an_unused_pool_ends_and_is_made_anew(make_daemon: MakeDaemon) -> None:
-    daemon = make_daemon("size = 1\n")
-    created = daemon.cli("pool", "create", "brief", "-r", "python", "-n", "1", "--idle-timeout", "1s")
-    assert created.returncode == 0, created.stderr
+def test_an_unused_pool_ends(make_daemon: MakeDaemon) -> None:
+    daemon = make_daemon('size = 1\n[pool.brief]\nruntime = "python"\nsize = 1\nidle_timeout = "1s"\n')
     wait_until(lambda: daemon.cli("pool", "show", "brief").returncode != 0, "the pool has ended")
+    assert "pool brief ends: it was not used for its idle_timeout" in daemon.log.read_text()
     assert daemon.call("functions:square", 2) == 4, "the other pool stays"

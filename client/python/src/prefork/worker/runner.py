@@ -61,8 +61,8 @@ class Runner:
 
     def load(self) -> None:
         """Once, before any worker. What it raises is the reason why the pool can't start."""
-        if self._path is not None:
-            sys.path[:] = self._path
+        # An empty entry means the working directory, and that is not the same for all tasks.
+        sys.path[:] = [entry or self._cwd for entry in (sys.path if self._path is None else self._path)]
         imports.preload(self._preload)
         self._user_modules.note()
         _freeze()
