@@ -31,7 +31,8 @@
 // begun), and with the pipes themselves once a millisecond, before a fenced task and before
 // sleeping. The limit, then: the first output that a trusted function ever makes may be credited to
 // another task of this worker within that millisecond. All functions that ran since the last look
-// lose their trust for ever.
+// lose their trust for ever. A runtime that sees what its functions write (Python's sys.stdout) says
+// so, and that output is credited exactly.
 //
 // A task that closes or redirects 1 or 2 does so for itself: they are put back before the next
 // fenced task, and at least once a millisecond.
@@ -126,7 +127,7 @@ void OutputCapture::BeginTask(uint64_t task_id, std::string_view function, bool 
   WaitForReadsInProgress();
 }
 
-void OutputCapture::EndTask(int64_t now_ns) {
+void OutputCapture::EndTask(int64_t now_ns, bool wrote) {
   if (fenced_) {
     if (FlushAndDrain()) {
       current_->writes = true;
@@ -138,7 +139,7 @@ void OutputCapture::EndTask(int64_t now_ns) {
       current_->unverified = true;
       unverified_.push_back(current_);
     }
-    if (__fpending(stdout) != 0 || WasRead() || now_ns - verified_ns_ >= kVerifyEveryNs) {
+    if (wrote || __fpending(stdout) != 0 || WasRead() || now_ns - verified_ns_ >= kVerifyEveryNs) {
       verified_ns_ = now_ns;
       VerifySilence();
     }

@@ -26,8 +26,9 @@ class OutputCapture {
 
   // `exact`: this task's output is credited exactly, at any price.
   void BeginTask(uint64_t task_id, std::string_view function, bool exact);
-  // Returns when the daemon has read what the task wrote, so that its result may follow.
-  void EndTask(int64_t now_ns);
+  // Returns when the daemon has read what the task wrote, so that its result may follow. `wrote`: it
+  // is known to have written; false: nothing is known.
+  void EndTask(int64_t now_ns, bool wrote);
   void BeforeSleep();
 
  private:

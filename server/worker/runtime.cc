@@ -9,6 +9,7 @@ void TaskEnd::Clear() {
   content_type.clear();
   value.clear();
   value_allocated = false;
+  wrote_output = false;
   cpu_ns = -1;
   peak_rss_bytes = 0;
 }

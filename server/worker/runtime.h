@@ -34,6 +34,7 @@ struct TaskEnd {
   std::string content_type;
   std::string value;
   bool value_allocated = false;  // the value is in what TaskContext::AllocateValue returned
+  bool wrote_output = false;     // the runtime has seen it write to stdout or stderr
   int64_t cpu_ns = -1;           // set by a runtime that knows better than getrusage of the worker
   uint64_t peak_rss_bytes = 0;   // likewise
 

@@ -185,7 +185,7 @@ void WorkerLoop::RunTask(const shm::TaskRecord& record, const TaskView& view) {
     if (end_.peak_rss_bytes == 0) end_.peak_rss_bytes = cost.peak_rss_bytes;
   }
   const int64_t finished_ns = clock->MonotonicNs();
-  output_.EndTask(finished_ns);
+  output_.EndTask(finished_ns, end_.wrote_output);
   Finish(record, started_ns, finished_ns);
 }
 

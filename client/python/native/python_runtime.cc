@@ -97,6 +97,10 @@ const PythonRuntime::RunningTask* PythonRuntime::running_task() {
   return running.has_value() ? &*running : nullptr;
 }
 
+void PythonRuntime::NoteOutput() {
+  if (running.has_value()) running->end->wrote_output = true;
+}
+
 void PythonRuntime::ForgetTask() { running.reset(); }
 
 void PythonRuntime::BeforeFork() {
@@ -136,7 +140,7 @@ void PythonRuntime::OnZygoteNews() {
 void PythonRuntime::Run(const worker::TaskView& task, worker::TaskContext& context,
                         worker::TaskEnd& end) {
   const nb::gil_scoped_acquire lock;
-  running = RunningTask{&task, &context};
+  running = RunningTask{&task, &context, &end};
   try {
     if (task.payload_segment == 0) {
       Call(task, nb::bytes(task.payload.data(), task.payload.size()), context, end);

@@ -50,8 +50,11 @@ class PythonRuntime : public worker::Runtime {
   struct RunningTask {
     const worker::TaskView* view;
     worker::TaskContext* context;
+    worker::TaskEnd* end;
   };
   static const RunningTask* running_task();
+  // The running task, if any, has written to stdout or stderr.
+  static void NoteOutput();
   // In a process that a task has forked: it is no worker.
   static void ForgetTask();
 

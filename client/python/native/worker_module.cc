@@ -85,6 +85,8 @@ NB_MODULE(_worker, module) {
       nb::arg("pool"), nb::arg("load"), nb::arg("start"), nb::arg("run"), nb::arg("news"),
       nb::arg("news_fd"),
       "Serves the daemon that started this process as a zygote; returns its exit code.");
+  module.def("note_output", &PythonRuntime::NoteOutput,
+             "The running task, if any, has written to stdout or stderr.");
   module.def("forget_task", &PythonRuntime::ForgetTask, "Makes this process no worker.");
   module.def(
       "running", [] { return PythonRuntime::running_task() != nullptr; },

@@ -16,6 +16,9 @@ def serve(
 def forget_task() -> None:
     """Makes this process no worker."""
 
+def note_output() -> None:
+    """The running task, if any, has written to stdout or stderr."""
+
 def running() -> bool:
     """Does this process run a task now?"""
 

@@ -98,7 +98,7 @@ def dumps(value: Any, parameters: str = "") -> Encoded:
     except Exception:  # cloudpickle knows more, or has the better words
         portable = False
     if not portable:
-        import cloudpickle  # type: ignore[import-untyped]
+        import cloudpickle
 
         buffers.clear()
         data = cloudpickle.dumps(value, 5, buffer_callback=lambda buffer: _keep_in_band(buffer, buffers))

@@ -79,7 +79,7 @@ def _goes_by_value(module_name: str) -> bool:
 
 
 def _by_value(function: Callable[..., Any]) -> Function:
-    import cloudpickle  # type: ignore[import-untyped]
+    import cloudpickle
 
     pickled = cloudpickle.dumps(function, 5)
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None) or type(function).__qualname__

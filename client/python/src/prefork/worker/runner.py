@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .. import codec
+from .. import _worker, codec
 from . import failure, imports
 from .failure import BadCall
 from .streams import Streams
@@ -81,7 +81,7 @@ class Runner:
 
     def start(self, index: int) -> None:
         """Before it is ready. What it raises is the reason why it can't start."""
-        from .. import _worker, worker
+        from .. import worker
 
         worker.index = index
         signal.signal(signal.SIGINT, signal.SIG_IGN)

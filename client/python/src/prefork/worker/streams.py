@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
+
+from .. import _worker
 
 
 class Streams:
@@ -33,7 +36,15 @@ class Streams:
         sys.stderr = sys.__stderr__ = self._err  # type: ignore[misc]
 
 
+class _Pipe(io.FileIO):
+    """Tells the worker of each write, so that it is credited to the task which made it."""
+
+    def write(self, data: Any, /) -> int:
+        _worker.note_output()
+        return super().write(data)  # all, or an error: the pipe waits
+
+
 def _open(descriptor: int) -> io.TextIOWrapper:
     errors = "backslashreplace" if descriptor == 2 else "surrogateescape"
-    file = io.FileIO(descriptor, "w", closefd=False)
+    file = _Pipe(descriptor, "w", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(file), encoding="utf-8", errors=errors, line_buffering=True)
