@@ -3,6 +3,7 @@
 #include "server/rpc/wait_call.h"
 
 #include <chrono>
+#include <memory>
 #include <utility>
 
 #include "grpcpp/alarm.h"
@@ -13,12 +14,12 @@ namespace {
 // Engine thread.
 struct Wait {
   std::function<void(const engine::TaskInfo&)> done;  // null: over
-  grpc::Alarm timer;
+  std::unique_ptr<grpc::Alarm> timer;  // it holds us as long as it is there, gone off or not
   uint64_t wait_id = 0;
 
   // Ends the wait; null when it was over already. What `done` refers to is let go with it.
   std::function<void(const engine::TaskInfo&)> End() {
-    timer.Cancel();
+    timer.reset();
     return std::exchange(done, nullptr);
   }
 };
@@ -26,10 +27,10 @@ struct Wait {
 void StartTimer(const std::shared_ptr<UnaryCall>& call, const std::shared_ptr<Wait>& wait,
                 engine::TaskId task, absl::Duration timeout) {
   const std::chrono::system_clock::time_point deadline = absl::ToChronoTime(absl::Now() + timeout);
-  wait->timer.Set(deadline, [call, wait, task](bool expired) {
-    // Also runs when cancelled; the closure holds `wait` until the alarm has let go of it.
-    call->engine().Post([call, wait, task, expired] {
-      if (!expired) return;
+  wait->timer = std::make_unique<grpc::Alarm>();
+  wait->timer->Set(deadline, [call, wait, task](bool expired) {
+    if (!expired) return;  // cancelled
+    call->engine().Post([call, wait, task] {
       const auto done = wait->End();
       if (!done) return;
       call->engine().CancelWait(wait->wait_id);
