@@ -166,7 +166,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(BadModuleDeathTest, AnInitialiserThatThrowsIsReportedBeforeTheProcessDies) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
-  const auto load = [] {
+  const auto load = []() noexcept {  // as in a worker, where nobody catches it
     const auto report = [](const std::string& why) {
       std::fprintf(stderr, "reported: %s\n", why.c_str());
     };
