@@ -67,6 +67,9 @@ absl::StatusOr<std::pair<std::string, std::string>> SplitPair(const std::string&
 // Everything of a file, or of stdin for "-".
 absl::StatusOr<std::string> ReadAll(const std::string& path);
 
+// Of a verb that has none.
+struct NoOptions {};
+
 // Makes a verb whose action gets its own options.
 template <typename Options>
 CLI::App* AddVerb(CLI::App& app, Context& context, const std::string& name, const std::string& help,

@@ -17,6 +17,9 @@ namespace prefork::engine {
 // output may be merged or dropped, ends are kept).
 class EventSink {
  public:
+  // The engine flushes when about this much is pending.
+  static constexpr size_t kFlushBytes = size_t{256} << 10;
+
   virtual ~EventSink() = default;
   virtual void AddAccepted(uint64_t first_tag, TaskId first_id, uint64_t count) = 0;
   virtual void AddRejected(uint64_t tag, const absl::Status& why) = 0;
@@ -27,7 +30,7 @@ class EventSink {
   virtual void AddFinished(uint64_t tag, const EventRecord& event, const Bytes& value,
                            std::string_view content_type, std::string_view error,
                            const ExitReport* report, const std::vector<ExitReport>* earlier) = 0;
-  // Bytes added since the last Flush, roughly; the engine flushes at about 256 KiB.
+  // Bytes added since the last Flush, roughly.
   virtual size_t pending_bytes() const = 0;
   // False: no AddEvent and AddFinished for now, verdicts only. SinkWritable tells when that is over.
   virtual bool wants_events() const { return true; }

@@ -31,7 +31,6 @@
 namespace prefork::engine {
 namespace {
 
-constexpr size_t kFlushBytes = size_t{256} << 10;
 constexpr size_t kMaxPendingEvents = 16'384;
 constexpr size_t kMaxOtherBytes = size_t{4} << 20;
 
@@ -252,7 +251,7 @@ void Session::Emit(const Pending& pending, std::vector<TaskSlot>* delivered) {
   }
 }
 
-bool Session::SinkFull() const { return sink_->pending_bytes() >= kFlushBytes; }
+bool Session::SinkFull() const { return sink_->pending_bytes() >= EventSink::kFlushBytes; }
 
 void Session::Flush(std::vector<TaskSlot>* delivered) {
   if (!wants_flush()) return;

@@ -8,7 +8,6 @@
 namespace prefork::engine {
 namespace {
 
-constexpr size_t kFlushBytes = size_t{256} << 10;
 // Looked at in one pass, so that a filter that matches nothing does not hold up the engine.
 constexpr size_t kEventsPerPass = 16'384;
 
@@ -53,7 +52,7 @@ Watch::Watch(SessionId id, WatchOptions options, EventSink* sink, EventLog* log,
       task_snapshot_(options_.tasks && options_.snapshot),
       snapshot_sequence_(log->next_sequence() - 1) {}
 
-bool Watch::Full() const { return sink_->pending_bytes() >= kFlushBytes; }
+bool Watch::Full() const { return sink_->pending_bytes() >= EventSink::kFlushBytes; }
 
 void Watch::FlushIfAny() {
   if (sink_->pending_bytes() == 0) return;

@@ -43,13 +43,13 @@
 namespace prefork::pool {
 namespace {
 
-constexpr int kMaxMessagesPerPass = 32;
+constexpr int kMaxWorkerMessagesPerPass = 32;
 // How long a dead worker's exit status may take, if its zygote is healthy.
 constexpr absl::Duration kStatusPatience = absl::Seconds(2);
 // How long killed processes may take to disappear; longer only in uninterruptible sleep.
 constexpr absl::Duration kTreePatience = absl::Seconds(5);
 // How long a worker may live on without its control socket.
-constexpr absl::Duration kEndPatience = absl::Seconds(2);
+constexpr absl::Duration kWorkerEndPatience = absl::Seconds(2);
 
 absl::Duration CpuTime(const rusage& usage) {
   return absl::DurationFromTimeval(usage.ru_utime) + absl::DurationFromTimeval(usage.ru_stime);
@@ -166,7 +166,7 @@ absl::Status WorkerProcess::WatchLaneAndOutput() {
 }
 
 void WorkerProcess::OnControlReadable() {
-  for (int i = 0; i < kMaxMessagesPerPass && control_.valid(); ++i) {
+  for (int i = 0; i < kMaxWorkerMessagesPerPass && control_.valid(); ++i) {
     auto received = control_.Receive(/*wait=*/false);
     if (!received.ok()) {
       if (zygote::IsClosed(received.status())) return OnControlEnd();
@@ -210,7 +210,7 @@ void WorkerProcess::OnControlEnd() {
   environment_.loop->Unwatch(control_.fd());
   control_.Close();
   if (state_ == WorkerState::kDead) return;
-  deadline_.Set(kEndPatience, [this] {
+  deadline_.Set(kWorkerEndPatience, [this] {
     Kill(ExitReason::kProtocolViolation, "closed its control socket but did not end");
   });
 }

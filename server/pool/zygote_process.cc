@@ -40,11 +40,11 @@
 namespace prefork::pool {
 namespace {
 
-constexpr int kMaxMessagesPerPass = 64;
+constexpr int kMaxZygoteMessagesPerPass = 64;
 constexpr int kSocketInChild = 3;
 constexpr size_t kMaxLineBytes = 4 << 10;
 // How long a zygote may take to end after it closed its socket or said FAILED.
-constexpr absl::Duration kEndPatience = absl::Seconds(1);
+constexpr absl::Duration kZygoteEndPatience = absl::Seconds(1);
 
 std::string Describe(zygote::WorkerName worker) {
   return absl::StrCat("worker ", worker.index, " generation ", worker.generation);
@@ -136,7 +136,7 @@ void ZygoteProcess::Kill(const std::string& why) {
 // --- what it says -------------------------------------------------------------------------------
 
 void ZygoteProcess::OnControlReadable() {
-  for (int i = 0; i < kMaxMessagesPerPass; ++i) {
+  for (int i = 0; i < kMaxZygoteMessagesPerPass; ++i) {
     if (!ReceiveOne()) return;
   }
 }
@@ -170,7 +170,7 @@ absl::Status ZygoteProcess::OnMessage(zygote::ControlSocket::Received received) 
     state_ = State::kEnding;
     why_ended_ =
         failed->reason.empty() ? "could not be made ready, it did not say why" : failed->reason;
-    KillAfter(kEndPatience, why_ended_);
+    KillAfter(kZygoteEndPatience, why_ended_);
     return absl::OkStatus();
   }
   if (const auto* forked = std::get_if<zygote::Forked>(&message)) {
@@ -262,7 +262,7 @@ void ZygoteProcess::OnControlEnd() {
   control_.Close();
   if (state_ != State::kStarting && state_ != State::kReady) return;
   state_ = State::kEnding;
-  KillAfter(kEndPatience, "closed its socket but did not end");
+  KillAfter(kZygoteEndPatience, "closed its socket but did not end");
 }
 
 size_t ZygoteProcess::ReadOutput() {

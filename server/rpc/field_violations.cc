@@ -41,4 +41,10 @@ absl::Status FieldViolations::ToStatus() const {
   return status;
 }
 
+absl::Status Violation(absl::string_view field, absl::string_view description) {
+  FieldViolations violations;
+  violations.Add(field, description);
+  return violations.ToStatus();
+}
+
 }  // namespace prefork::rpc

@@ -27,6 +27,9 @@ class FieldViolations {
   std::vector<std::pair<std::string, std::string>> kept_;
 };
 
+// What ToStatus says of this one field.
+absl::Status Violation(absl::string_view field, absl::string_view description);
+
 }  // namespace prefork::rpc
 
 #endif  // PREFORK_SERVER_RPC_FIELD_VIOLATIONS_H_

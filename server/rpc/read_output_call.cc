@@ -11,8 +11,6 @@
 namespace prefork::rpc {
 namespace {
 
-constexpr size_t kChunkBytes = 1 << 20;
-
 void AppendChunks(const engine::Engine::OutputChunk& chunk, std::vector<grpc::ByteBuffer>* out) {
   for (size_t begin = 0; begin < chunk.data.size(); begin += kChunkBytes) {
     v1::Output message;

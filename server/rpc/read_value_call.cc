@@ -16,7 +16,6 @@
 namespace prefork::rpc {
 namespace {
 
-constexpr size_t kChunkBytes = 1 << 20;
 // Written between two visits to the engine's thread.
 constexpr size_t kChunksAtOnce = 4;
 

@@ -48,12 +48,6 @@ constexpr int kMaxCancelled = 100'000;
 // Above it a payload had better be uploaded: it would hold up the session's other messages.
 constexpr uint64_t kMaxInlinePayloadBytes = 1 << 20;
 
-absl::Status Violation(absl::string_view field, absl::string_view description) {
-  FieldViolations violations;
-  violations.Add(field, description);
-  return violations.ToStatus();
-}
-
 }  // namespace
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* SessionCall::Begin(

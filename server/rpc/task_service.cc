@@ -31,12 +31,6 @@ constexpr int kMaxPageSize = 1000;
 // A page of List ends before it; half of what a gRPC client takes unless it is told otherwise.
 constexpr size_t kMaxPageBytes = size_t{2} << 20;
 
-absl::Status Violation(absl::string_view field, absl::string_view description) {
-  FieldViolations violations;
-  violations.Add(field, description);
-  return violations.ToStatus();
-}
-
 absl::StatusOr<engine::TaskSubmission> ReadSubmission(v1::TaskSpec* spec, const UnaryCall& call) {
   const absl::Status request_id = CheckRequestId(spec->request_id(), "task.");
   if (!request_id.ok()) return request_id;

@@ -21,7 +21,6 @@
 namespace prefork::cli {
 namespace {
 
-struct NoOptions {};
 struct ShutdownOptions {
   bool now = false;
   std::optional<absl::Duration> drain_timeout;

@@ -24,8 +24,6 @@
 namespace prefork::cli {
 namespace {
 
-struct NoOptions {};
-
 enum class Verdict { kOk, kNote, kProblem };
 
 struct Finding {

@@ -17,7 +17,6 @@
 namespace prefork::cli {
 namespace {
 
-struct NoOptions {};
 struct CreateOptions {
   std::string name;
   std::string runtime = "command";
@@ -33,7 +32,7 @@ struct CreateOptions {
   std::optional<uint64_t> max_rss;
   std::optional<absl::Duration> task_timeout;
 };
-struct ShowOptions {
+struct ShowPoolOptions {
   std::string name;
 };
 struct DeleteOptions {
@@ -116,7 +115,7 @@ absl::StatusOr<int> Create(Context& context, const CreateOptions& options) {
   return kExitOk;
 }
 
-absl::StatusOr<int> Show(Context& context, const ShowOptions& options) {
+absl::StatusOr<int> ShowPool(Context& context, const ShowPoolOptions& options) {
   const auto api = context.Connect();
   if (!api.ok()) return api.status();
   const auto pool = (*api)->GetPool(options.name);
@@ -180,8 +179,8 @@ void AddPools(CLI::App& app, Context& context) {
   AddDuration(create, "--idle-timeout", &create_options->idle_timeout,
               "Delete the pool after so long without a task");
 
-  std::shared_ptr<ShowOptions> show_options;
-  AddVerb(*pool, context, "show", "Show a pool and its workers", Show, &show_options)
+  std::shared_ptr<ShowPoolOptions> show_options;
+  AddVerb(*pool, context, "show", "Show a pool and its workers", ShowPool, &show_options)
       ->add_option("NAME", show_options->name, "Pool")
       ->required();
 

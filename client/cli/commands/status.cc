@@ -14,8 +14,6 @@
 namespace prefork::cli {
 namespace {
 
-struct NoOptions {};
-
 absl::StatusOr<int> Status(Context& context, const NoOptions& /*options*/) {
   return ShowStatus(context);
 }

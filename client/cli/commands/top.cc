@@ -31,7 +31,7 @@ namespace prefork::cli {
 namespace {
 
 constexpr int kMaxTasks = 100;
-constexpr size_t kSummaryWidth = 60;
+constexpr size_t kBusySummaryWidth = 60;
 
 struct TopOptions {
   bool once = false;
@@ -97,7 +97,7 @@ std::string Render(Context& context, const Style& style, const Snapshot& before,
                   progress.total() > 0
                       ? absl::StrFormat("%.0f%%", 100 * progress.done() / progress.total())
                       : progress.text(),
-                  Summary(task.spec(), kSummaryWidth)});
+                  Summary(task.spec(), kBusySummaryWidth)});
   }
   return absl::StrCat(text, tasks.ToText(style));
 }

@@ -170,8 +170,8 @@ grpc::Status FakeService::Session(grpc::ServerContext* context, Stream* stream) 
   for (v1::SessionRequest request; stream->Read(&request);) {
     absl::MutexLock lock(&mu_);
     if (request.has_open()) Open(request.open(), stream);
-    if (request.has_submit()) Submit(request.submit(), stream);
-    if (request.has_cancel()) Cancel(request.cancel());
+    if (request.has_submit()) TakeSubmits(request.submit(), stream);
+    if (request.has_cancel()) TakeCancels(request.cancel());
   }
   absl::MutexLock lock(&mu_);
   streams_.erase(stream);
@@ -208,7 +208,7 @@ void FakeService::Open(const v1::OpenSession& open, Stream* stream) {
   if (resumed.has_events()) stream->Write(resumed);
 }
 
-void FakeService::Submit(const v1::SubmitBatch& batch, Stream* stream) {
+void FakeService::TakeSubmits(const v1::SubmitBatch& batch, Stream* stream) {
   batch_sizes_.push_back(static_cast<size_t>(batch.items_size()));
   v1::SessionResponse response;
   v1::EventBatch* events = response.mutable_events();
@@ -244,7 +244,7 @@ void FakeService::Submit(const v1::SubmitBatch& batch, Stream* stream) {
   stream->Write(response);
 }
 
-void FakeService::Cancel(const v1::CancelBatch& batch) {
+void FakeService::TakeCancels(const v1::CancelBatch& batch) {
   std::vector<uint64_t> ids(batch.task_ids().begin(), batch.task_ids().end());
   for (const uint64_t tag : batch.tags()) {
     for (const auto& [id, task] : held_) {

@@ -83,8 +83,8 @@ class FakeService final : public v1::TaskService::Service {
   };
 
   void Open(const v1::OpenSession& open, Stream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Submit(const v1::SubmitBatch& batch, Stream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  void Cancel(const v1::CancelBatch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TakeSubmits(const v1::SubmitBatch& batch, Stream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void TakeCancels(const v1::CancelBatch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void AddFinished(const Held& task, v1::EventBatch* events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   bool Await(const std::function<size_t()>& seen, size_t count);
 
