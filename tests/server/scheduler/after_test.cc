@@ -128,8 +128,8 @@ TEST_F(AfterTest, WaitingTaskCanBeCancelledWithoutItsPredecessor) {
   EXPECT_EQ(scheduler_.footprint().dependencies, 0U);
 }
 
-TEST_F(AfterTest, ChainOfAMillionFallsWithoutDeepRecursion) {
-  constexpr TaskSlot kLength = 1'000'000;
+TEST_F(AfterTest, LongChainFallsWithoutDeepRecursion) {
+  constexpr TaskSlot kLength = 200'000;
   Submit(0);
   for (TaskSlot slot = 1; slot < kLength; ++slot) {
     Submit(slot, TaskSpec{.after = {slot - 1}});
