@@ -67,13 +67,15 @@ absl::StatusOr<Bytes> PackBytes(const EngineOptions& options, shm::SegmentPool& 
 absl::Status Admission::CheckOptions(const TaskOptions& options) {
   pool_ = pools_->Find(options.pool);
   if (pool_ == nullptr) return NoSuchPool(options.pool, *pools_);
-  if (pool_->deleting || pool_->draining) {
-    return MakeError(
-        absl::StatusCode::kUnavailable, reason::kPoolDraining,
-        absl::StrCat("pool \"", pool_->name, "\" is ",
-                     pool_->deleting ? "being deleted" : "draining", " and takes no new tasks",
-                     pool_->deleting ? "" : "; resume it to end that"),
-        pool_->name);
+  if (pool_->deleting) {
+    return MakeError(absl::StatusCode::kNotFound, reason::kPoolDeleted,
+                     absl::StrCat("pool \"", pool_->name, "\" is just being deleted"), pool_->name);
+  }
+  if (pool_->draining) {
+    return MakeError(absl::StatusCode::kUnavailable, reason::kPoolDraining,
+                     absl::StrCat("pool \"", pool_->name,
+                                  "\" is draining and takes no new tasks; resume it to end that"),
+                     pool_->name);
   }
   if (absl::Status status = CheckTaskOptions(options); !status.ok()) return status;
   if (absl::Status status = CheckTaskForPool(options, *pool_, *pools_); !status.ok()) return status;

@@ -38,6 +38,7 @@ void FindTitle() {
       !absl::SimpleAtoi(fields[kArgumentsEnd], &end) || end <= begin) {
     return;
   }
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): the kernel tells the address as text
   arguments_begin = reinterpret_cast<char*>(begin);
   arguments_bytes = end - begin;
 }

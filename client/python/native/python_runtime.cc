@@ -57,7 +57,8 @@ class BufferView {
 };
 
 // Writes the parts one after the other where the value travels from.
-absl::Status GatherValue(nb::sequence parts, worker::TaskContext& context, worker::TaskEnd& end) {
+absl::Status GatherValue(const nb::sequence& parts, worker::TaskContext& context,
+                         worker::TaskEnd& end) {
   size_t size_bytes = 0;
   for (nb::handle part : parts) size_bytes += BufferView(part).bytes().size();
   const absl::StatusOr<std::span<char>> room = context.AllocateValue(size_bytes);

@@ -28,7 +28,7 @@ void Complain(absl::string_view why) {
   std::fprintf(stderr, "prefork-worker: %.*s\n", static_cast<int>(why.size()), why.data());
 }
 
-int Serve(std::string pool, nb::object load, Callbacks callbacks) {
+int Serve(std::string pool, const nb::object& load, Callbacks callbacks) {
   absl::StatusOr<zygote::ControlSocket> daemon = worker::TakeDaemonSocket();
   if (!daemon.ok()) {
     Complain(daemon.status().message());
@@ -59,7 +59,7 @@ const PythonRuntime::RunningTask& Current() {
   return *task;
 }
 
-void Emit(nb::bytes value, std::string_view content_type) {
+void Emit(const nb::bytes& value, std::string_view content_type) {
   const absl::Status status = Current().context->Emit({value.c_str(), value.size()}, content_type);
   if (absl::IsInvalidArgument(status)) throw nb::value_error(std::string(status.message()).c_str());
   if (!status.ok()) {
@@ -79,7 +79,7 @@ NB_MODULE(_worker, module) {
       "serve",
       [](std::string pool, nb::object load, nb::object start, nb::object run, nb::object news,
          int news_fd) {
-        return Serve(std::move(pool), std::move(load),
+        return Serve(std::move(pool), load,
                      {std::move(start), std::move(run), std::move(news), news_fd});
       },
       nb::arg("pool"), nb::arg("load"), nb::arg("start"), nb::arg("run"), nb::arg("news"),

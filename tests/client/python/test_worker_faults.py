@@ -66,6 +66,11 @@ def test_a_death_costs_one_task(make_daemon: MakeDaemon, function: str, why: str
     assert daemon.call("functions:square", 5) == 25
 
 
+def test_a_segfault_shows_where_it_was(make_daemon: MakeDaemon) -> None:
+    text = make_daemon("size = 1\n").error("functions:segfault")
+    assert "Fatal Python error: Segmentation fault" in text and 'functions.py", line 6 in segfault' in text, text
+
+
 def test_an_allocation_beyond_a_limit_is_the_tasks_memory_error(make_daemon: MakeDaemon) -> None:
     daemon = make_daemon("size = 1\n")
     before = daemon.call("functions:pid")

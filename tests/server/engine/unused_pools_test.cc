@@ -56,15 +56,19 @@ class UnusedPoolsTest : public ::testing::Test {
     Pass();
     return status;
   }
-  TaskId Submit(const std::string& pool) {
+  auto TrySubmit(const std::string& pool) {
     TaskOptions options;
     options.pool = pool;
     options.function = "f";
     TaskSubmission task;
     task.options = std::make_shared<const TaskOptions>(std::move(options));
-    const auto submitted = engine_->Submit(kRoot, std::move(task));
-    EXPECT_TRUE(submitted.ok()) << submitted.status();
+    auto submitted = engine_->Submit(kRoot, std::move(task));
     Pass();
+    return submitted;
+  }
+  TaskId Submit(const std::string& pool) {
+    const auto submitted = TrySubmit(pool);
+    EXPECT_TRUE(submitted.ok()) << submitted.status();
     return submitted.ok() ? submitted->first : 0;
   }
   // The pools that are not being deleted.
@@ -136,6 +140,9 @@ TEST_F(UnusedPoolsTest, TheLongestUnusedMakesRoomForANewOne) {
 TEST_F(UnusedPoolsTest, APoolThatEndsCanBeMadeAnewOnceItIsGone) {
   ASSERT_TRUE(Create("again").ok());
   Advance(kTimeout);
+  const absl::Status refused = TrySubmit("again").status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(ReasonOf(refused), reason::kPoolDeleted);
   const absl::Status early = Create("again");
   EXPECT_EQ(early.code(), absl::StatusCode::kAborted);
   EXPECT_EQ(ReasonOf(early), reason::kPoolDeleted);

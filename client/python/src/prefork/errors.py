@@ -105,6 +105,11 @@ class RequestRejected(PreforkError, RuntimeError):
         return self.code == _ALREADY_EXISTS
 
     @property
+    def being_deleted(self) -> bool:
+        """A thing of that name is just being deleted; the request may be made again in a moment."""
+        return self.code == _ABORTED
+
+    @property
     def not_found(self) -> bool:
         return self.code == _NOT_FOUND
 
@@ -182,6 +187,7 @@ _DEADLINE_EXCEEDED = 4
 _UNAVAILABLE = 14
 _NOT_FOUND = 5
 _ALREADY_EXISTS = 6
+_ABORTED = 10
 
 
 def from_status(code: int, message: str) -> Exception:

@@ -232,6 +232,8 @@ class Executor(concurrent.futures.Executor):
 
 
 _MAX_TEMPLATES = 256
+# How long the workers of a pool that is just being deleted may take to end.
+_DELETION_SECONDS = 20
 
 
 def encode_call(
@@ -294,19 +296,29 @@ class Core:
     def _make_pool(self, connection: Connection) -> None:
         if self._spec is None:
             return
-        try:
-            pool = connection.call("GetPool", {"name": self.pool_name})
-        except errors.RequestRejected as missing:
-            if not missing.not_found:
-                raise
+        pool = self._get_pool(connection)
+        deadline = time.monotonic() + _DELETION_SECONDS
+        while pool is None or pool["state"] == "POOL_STATE_DELETED":
             try:
                 pool = connection.call("CreatePool", self._spec.to_message(connection.address))
             except errors.RequestRejected as error:
-                if not error.already_exists:  # another program was faster
+                if error.already_exists:  # another program was faster
+                    pool = {"state": "POOL_STATE_STARTING"}
+                elif error.being_deleted and time.monotonic() < deadline:
+                    time.sleep(0.01)
+                else:
                     raise
-                pool = {"state": "POOL_STATE_STARTING"}
         if pool["state"] != "POOL_STATE_READY" or self._spec.private:
             watch_start(self, connection)
+
+    def _get_pool(self, connection: Connection) -> dict[str, Any] | None:
+        try:
+            pool: dict[str, Any] = connection.call("GetPool", {"name": self.pool_name})
+        except errors.RequestRejected as error:
+            if not error.not_found:
+                raise
+            return None
+        return pool
 
     def forget_connection(self) -> None:
         """Has the next submit look at the pool again."""

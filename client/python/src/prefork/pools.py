@@ -25,6 +25,10 @@ _VOLATILE = frozenset(
 _VOLATILE_PREFIXES = ("DBUS_", "PREFORK_", "PYTEST_", "SSH_", "TERM", "VSCODE_", "XDG_SESSION", "XDG_SEAT", "XDG_VTNR")
 
 
+# How long a pool outlives its last task.
+IDLE_TIMEOUT = "600s"
+
+
 @dataclass(frozen=True)
 class PoolSpec:
     """What makes a pool of Python workers.
@@ -116,6 +120,7 @@ class PoolSpec:
             "env": {**dict(self.environment), "PREFORK_ADDRESS": address},
             "cwd": self.cwd,
             "max_tasks_per_worker": self.max_tasks,
+            "idle_timeout": IDLE_TIMEOUT,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import faulthandler
 import functools
 import gc
 import importlib
@@ -88,6 +89,7 @@ class Runner:
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         os.register_at_fork(after_in_child=_worker.forget_task)
         self._streams = Streams()
+        faulthandler.enable(2)  # the report of a segfault then shows where in Python it was
         if self._learner is not None:
             self._learner.begin_worker()
         if self._initializer:
