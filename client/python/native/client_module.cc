@@ -6,7 +6,6 @@
 //
 // A process that forked has the memory of the connection but none of its threads, so nothing of it
 // can be used or destroyed there: `abandon` leaves it as it is.
-#include <grpc/grpc.h>
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
@@ -27,6 +26,7 @@
 #include "client/python/native/client_calls.h"
 #include "client/python/native/client_convert.h"
 #include "client/python/native/client_errors.h"
+#include "client/python/native/client_grpc.h"
 #include "client/python/native/client_inbox.h"
 #include "client/python/native/client_value.h"
 #include "common/os/cpu_quota.h"
@@ -169,6 +169,7 @@ class Connection {
  public:
   Connection(const std::string& address, bool autostart, const std::string& daemon_directory,
              bool output, size_t max_in_flight, double connect_timeout) {
+    const GrpcUse grpc;  // until the client keeps it running itself
     std::optional<absl::StatusOr<Client>> client;
     {
       const nb::gil_scoped_release released;
@@ -243,17 +244,10 @@ class Connection {
   std::shared_ptr<Peer> peer_;  // guarded by the GIL; nothing once closed
 };
 
-// When the last user of gRPC has gone, a thread of its own tears it down; this does it here.
-void Quiesce() {
-  const nb::gil_scoped_release released;
-  grpc_init();
-  grpc_shutdown_blocking();
-}
-
 NB_MODULE(_client, module) {
   nb::set_leak_warnings(false);  // at the interpreter's end connections may be left to it
-  module.def("grpc_in_use", [] { return grpc_is_initialized() != 0; });
-  module.def("quiesce", &Quiesce);
+  module.def("grpc_in_use", &GrpcRuns);
+  module.def("quiesce", &WaitForGrpcEnd);
   module.def("usable_cpus", [] { return os::UsableCpus(); });
   DefineValue(module);
   nb::class_<Template>(module, "Template");

@@ -1,0 +1,1 @@
+num_processes = multiprocessing.cpu_count()
