@@ -179,7 +179,7 @@ absl::StatusOr<std::string> FindDaemon(const std::string& directory) {
 
 absl::Status StartPrivateDaemon(const std::string& socket_path, const std::string& daemon_directory,
                                 absl::Time deadline) {
-  const absl::Status directory = MakePrivateDirectory(fs::path(socket_path).parent_path());
+  absl::Status directory = MakePrivateDirectory(fs::path(socket_path).parent_path());
   if (!directory.ok()) return directory;
   absl::StatusOr<os::Fd> lock =
       OpenFile(absl::StrCat(socket_path, ".lock"), O_RDWR | O_CREAT | O_NOFOLLOW);
@@ -191,7 +191,7 @@ absl::Status StartPrivateDaemon(const std::string& socket_path, const std::strin
     if (!locked) locked = flock(lock->get(), LOCK_EX | LOCK_NB) == 0;
     if (ProbeSocket(socket_path).ok()) return absl::OkStatus();
     if (locked && !starter.started()) {
-      const absl::Status started = starter.Start();
+      absl::Status started = starter.Start();
       if (!started.ok()) return started;
     }
     if (std::optional<absl::Status> death = starter.Died()) return *std::move(death);

@@ -31,7 +31,7 @@ struct BatchItem {
 class Batch {
  public:
   static constexpr size_t kMaxItems = 1000;
-  static constexpr size_t kMaxBytes = 256 * 1024;
+  static constexpr size_t kMaxBytes = size_t{256} << 10;
 
   explicit Batch(std::shared_ptr<const EncodedSpec> spec) : spec_(std::move(spec)) {}
 

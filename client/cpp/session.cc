@@ -267,7 +267,8 @@ void Session::HandleEventLocked(v1::TaskEvent& event) {
 }
 
 void Session::SettleLocked(const RecordPtr& kept, absl::StatusOr<TaskResult> outcome) {
-  const RecordPtr record = kept;  // the maps may hold the last reference
+  // The maps may hold the last reference.
+  const RecordPtr record = kept;  // NOLINT(performance-unnecessary-copy-initialization)
   if (record->done) return;
   record->outcome = std::move(outcome);
   record->done.store(true, std::memory_order_release);
