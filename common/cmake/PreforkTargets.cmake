@@ -80,6 +80,8 @@ function(prefork_proto_library)
   add_custom_target(prefork_${ARG_NAME}_sources DEPENDS ${sources})
   add_dependencies(prefork_protos prefork_${ARG_NAME}_sources)
   add_library(prefork_${ARG_NAME} STATIC ${sources})
+  # protoc gives every file the same names.
+  set_target_properties(prefork_${ARG_NAME} PROPERTIES UNITY_BUILD OFF)
   target_include_directories(prefork_${ARG_NAME} SYSTEM PUBLIC $<BUILD_INTERFACE:${out}>)
   target_link_libraries(prefork_${ARG_NAME} PUBLIC protobuf::libprotobuf)
   if(ARG_GRPC)

@@ -10,44 +10,43 @@ stage_format() {
   fi
 }
 
-# What clang-tidy's verdict on each source file depends on, one list per file in build/tidy: its contents and those of
-# every file of ours that it includes (from ninja's log of the release build), its command line, and the checks.
+# clang-tidy looks at the units that the sanitizers' build compiles: all files of a library or program one after the
+# other, and what they include once. What its verdict on a unit depends on is a list in build/tidy: the contents of
+# every file of ours in it (from ninja's log), its command line, and the checks. Prints each unit's name and file.
 write_tidy_inputs() {
-  local commands=build/clang/compile_commands.json
+  local commands=build/asan-ubsan/compile_commands.json
   rm -f build/tidy/*.inputs
   { sources; echo .clang-tidy; } | xargs sha256sum >build/tidy/hashes
-  ninja -C build/release -t deps >build/tidy/deps 2>/dev/null || true
+  ninja -C build/asan-ubsan -t deps >build/tidy/deps
   awk -v root="$PWD/" '
     FILENAME ~ /hashes$/ { hash[$2] = $1; next }
     FILENAME ~ /compile_commands.json$/ {
-      if (!match($0, / -o [^ ]+ -c [^ ]+",$/)) next
+      if (!match($0, / -o [^ ]+ -c [^ ]+\/Unity\/[^ ]+",$/)) next
       split(substr($0, RSTART, RLENGTH - 2), word, " ")
-      source = word[4]
-      if (index(source, root) == 1) source = substr(source, length(root) + 1)
-      if (!(source in hash)) next
-      list = source
-      gsub("/", "_", list)
-      list = "build/tidy/" list ".inputs"
+      unit = word[2]
+      sub(/\.dir\/Unity\/.*/, "", unit)
+      sub(/.*\//, "", unit)
+      list = "build/tidy/" unit ".inputs"
       of_object[word[2]] = list
-      print source
-      print $0 "\n" hash[".clang-tidy"] "\n" hash[source] > list
+      print unit, word[4]
+      print $0 "\n" hash[".clang-tidy"] > list
       next
     }
     /^[^ ]/ { object = $1; sub(/:$/, "", object); next }
     object in of_object {
       header = $1
-      sub(/^\.\.\/\.\.\//, "", header)
       if (index(header, root) == 1) header = substr(header, length(root) + 1)
       if (header in hash) print hash[header] > of_object[object]
     }
   ' build/tidy/hashes "$commands" build/tidy/deps | sort -u
 }
 
+# A unit includes source files; that is no mistake of ours.
 tidy_one() {
-  local stamp=build/tidy/${1//\//_}
+  local stamp=build/tidy/$1
   if cmp -s "$stamp.inputs" "$stamp.clean"; then
     echo "same $1"
-  elif clang-tidy-14 -p build/clang --quiet "$1" >"$stamp.log" 2>/dev/null; then
+  elif clang-tidy-14 -p build/asan-ubsan --checks=-bugprone-suspicious-include --quiet "$2" >"$stamp.log" 2>/dev/null; then
     mv "$stamp.inputs" "$stamp.clean"
     echo "clean $1"
   else
@@ -57,11 +56,11 @@ tidy_one() {
 }
 export -f tidy_one
 
-# Clang's own warnings, those of -Wthread-safety among them, are findings of clang-tidy as well.
+# Clang's own warnings, those of -Wthread-safety among them, are errors of the build.
 stage_tidy() {
-  configure_and_build clang prefork_protos || return
+  configure_and_build asan-ubsan all || return
   mkdir -p build/tidy
-  write_tidy_inputs | xargs -P "$jobs" -I{} bash -c 'tidy_one {}' >build/tidy/result
+  write_tidy_inputs | xargs -P "$jobs" -L 1 bash -c 'tidy_one "$@"' tidy_one >build/tidy/result
   grep -vE '^(same|clean|dirty) ' build/tidy/result | sort -u
   local clean same
   clean=$(grep -c '^clean ' build/tidy/result)

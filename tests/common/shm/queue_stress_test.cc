@@ -13,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/base/config.h"
 #include "common/os/clock.h"
 #include "common/os/eventfd.h"
 #include "common/os/pidfd.h"
@@ -26,7 +27,7 @@ namespace {
 constexpr size_t kRingBytes = 4096;
 constexpr uint32_t kGeneration = 3;
 constexpr int kSleepTimeoutMs = 20'000;  // a lost wake-up, not a slow machine
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#if defined(ABSL_HAVE_THREAD_SANITIZER) || defined(ABSL_HAVE_ADDRESS_SANITIZER)
 constexpr uint64_t kRecords = 100'000;
 #else
 constexpr uint64_t kRecords = 1'000'000;

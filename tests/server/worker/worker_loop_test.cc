@@ -97,7 +97,7 @@ TEST_F(WorkerLoopTest, AMeasuredTaskReportsItsOwnCost) {
   const FinishedTask small =
       worker().Run({.id = 3, .function = "noop", .flags = shm::kTaskMeasure});
   EXPECT_LT(small.record.cpu_ns, 15'000'000);
-#if !defined(__SANITIZE_ADDRESS__)  // which keeps freed memory
+#if !defined(ABSL_HAVE_ADDRESS_SANITIZER)  // which keeps freed memory
   EXPECT_LT(small.record.peak_rss_bytes, uint64_t{64} << 20) << "the peak of another task";
 #endif
 }
