@@ -15,6 +15,9 @@ import threading
 
 from . import _client, connection
 
+# A callback of a future that takes longer makes the connection count as busy.
+_SETTLE_SECONDS = 1.0
+
 _registered = False
 _unusable = False
 
@@ -38,12 +41,12 @@ def register() -> None:
 
 
 def _before() -> None:
+    for each in connection.every():
+        each.let_settle(_SETTLE_SECONDS)
     connection._lock.acquire()
-    connections = connection._connections
-    if all(each.idle and not each.on_results_thread for each in connections.values()):
-        for each in connections.values():
+    if all(each.idle for each in connection.every()):
+        for each in connection.take_all():
             each.close()
-        connections.clear()
         _client.quiesce()
 
 
@@ -55,8 +58,7 @@ def _after_in_child() -> None:
     global _unusable
     connection._lock = threading.Lock()
     _unusable = _unusable or _client.grpc_in_use()
-    orphans = [future for each in connection._connections.values() for future in each.abandon()]
-    connection._connections.clear()
+    orphans = [future for each in connection.take_all() for future in each.abandon()]
     for future in orphans:
         future._condition = threading.Condition()  # another thread may have held it
         try:

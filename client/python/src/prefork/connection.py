@@ -11,9 +11,11 @@ After a fork the child has the memory of the connections and none of their threa
 
 from __future__ import annotations
 
+import concurrent.futures
 import itertools
 import json
 import os
+import pickle
 import sys
 import threading
 from collections.abc import Mapping
@@ -49,6 +51,8 @@ class Connection:
         self._futures: dict[int, Future[Any]] = {}
         self._next_key = itertools.count().__next__
         self._closed = False
+        self._settling = False  # the results thread is at work, perhaps in a callback
+        self._settled = threading.Condition()
         self.address: str = self._native.address
         self._thread = threading.Thread(target=self._settle_futures, name="prefork-results", daemon=True)
         self._thread.start()
@@ -107,9 +111,13 @@ class Connection:
     def task_id(self, key: int) -> int:
         try:
             return self._inbox.task_id(key, None)
-        except errors.RequestRejected:  # it has ended: the future has the number, or never gets one
+        except errors.RequestRejected:  # it has ended
             future = self._futures.get(key)
-            return future._task_id if future is not None else 0
+            if future is None:
+                return 0  # the future has its number already, or never gets one
+            if not self.on_results_thread:
+                concurrent.futures.wait([future])
+            return future._task_id
 
     def is_running(self, key: int) -> bool:
         try:
@@ -123,6 +131,7 @@ class Connection:
     def _settle_futures(self) -> None:
         take = self._inbox.take
         while items := take(None, False):  # signals are for the main thread
+            self._settling = True
             for item in items:
                 try:
                     self._handle(item)
@@ -130,6 +139,9 @@ class Connection:
                     sys.excepthook(*sys.exc_info())
                 del item
             items.clear()
+            with self._settled:
+                self._settling = False
+                self._settled.notify_all()
 
     def _handle(self, item: _client.Item) -> None:
         key, kind = item[0], item[1]
@@ -163,12 +175,16 @@ class Connection:
 
     # The end.
 
-    def close(self) -> None:
-        """Ends the connection. The daemon cancels what is unfinished; its futures fail."""
+    def close(self, wait: bool = True) -> None:
+        """Ends the connection. The daemon cancels what is unfinished; its futures fail.
+
+        Args:
+            wait: Until all futures have been settled and their callbacks have run.
+        """
         self._closed = True
         self._native.close()
         self._inbox.close()
-        if not self.on_results_thread:
+        if wait and not self.on_results_thread:
             self._thread.join()
 
     def abandon(self) -> list[Future[Any]]:
@@ -181,8 +197,14 @@ class Connection:
 
     @property
     def idle(self) -> bool:
-        """Has every task ended?"""
-        return self._native.unfinished == 0
+        """Has every task ended, and been told of?"""
+        return self._native.unfinished == 0 and not self._futures and not self._settling
+
+    def let_settle(self, timeout: float) -> None:
+        """When every task has ended, waits until futures have been told and their callbacks have run."""
+        if self._native.unfinished == 0 and not self.on_results_thread:
+            with self._settled:
+                self._settled.wait_for(lambda: self.idle, timeout)
 
     @property
     def on_results_thread(self) -> bool:
@@ -213,6 +235,8 @@ def value_of(item: _client.Item) -> Any:
     """
     value, content_type = item[2], item[3]
     try:
+        if content_type == codec.PICKLE:
+            return pickle.loads(value)
         return decode(value, content_type)
     except Exception as error:
         raise errors.TaskFailed(
@@ -258,6 +282,8 @@ def _tell(future: Future[Any], kind: int, item: _client.Item) -> None:
 
 _lock = threading.Lock()
 _connections: dict[tuple[str, bool], Connection] = {}
+# Broken ones whose tasks have not all been settled yet.
+_retired: list[Connection] = []
 
 
 def connect(address: str | None = None, output: bool = False) -> Connection:
@@ -273,16 +299,33 @@ def connect(address: str | None = None, output: bool = False) -> Connection:
     with _lock:
         connection = _connections.get(key)
         if connection is None or not connection.usable:
+            if connection is not None:
+                _retired.append(_connections.pop(key))
+            for each in [each for each in _retired if each.idle]:
+                _retired.remove(each)
+                each.close(wait=False)  # a callback may be waiting for our lock
             connection = _connections[key] = Connection(*key)
             _exit.register()
             _fork.register()
         return connection
 
 
+def take_all() -> list[Connection]:
+    """All connections, which are forgotten here. For who holds the lock, or is alone."""
+    connections = [*_connections.values(), *_retired]
+    _connections.clear()
+    _retired.clear()
+    return connections
+
+
+def every() -> list[Connection]:
+    """All connections. For who holds the lock."""
+    return [*_connections.values(), *_retired]
+
+
 def close_all() -> None:
     """Ends all connections."""
     with _lock:
-        connections = list(_connections.values())
-        _connections.clear()
+        connections = take_all()
     for connection in connections:
         connection.close()
