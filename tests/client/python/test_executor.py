@@ -248,12 +248,30 @@ def test_executors_that_look_the_same_share_workers() -> None:
         assert {executor.submit(os.getpid).result() for _ in range(20)} <= first | set(executor.map(functions.pid, range(9)))
 
 
+def test_pools_that_nobody_uses_end(executor: prefork.Executor) -> None:
+    executor.connect()
+    pool = executor._core.connection().call("GetPool", {"name": executor._core.pool_name})
+    assert pool["spec"]["idle_timeout"] == "600s"
+
+
 def test_workers_see_directory_and_environment(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FROM_THE_CLIENT", "seen")
     with prefork.Executor(1) as executor:
         assert executor.submit(os.getcwd).result() == os.path.realpath(tmp_path)
         assert executor.submit(os.environ.get, "FROM_THE_CLIENT").result() == "seen"
+
+
+def test_programs_in_other_directories_share_workers(tmp_path: os.PathLike[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with prefork.Executor(2) as here:
+        pids = set(here.map(functions.pid, range(50)))
+        directory = here.submit(os.getcwd).result()
+        monkeypatch.chdir(tmp_path)
+        with prefork.Executor(2) as there:
+            assert there.submit(os.getcwd).result() == os.path.realpath(tmp_path)
+            assert set(there.map(lambda _: os.getcwd(), range(5))) == {os.path.realpath(tmp_path)}
+            assert set(there.map(functions.pid, range(50))) & pids
+        assert here.submit(os.getcwd).result() == directory
 
 
 def test_large_arguments_and_results(executor: prefork.Executor) -> None:

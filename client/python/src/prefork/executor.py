@@ -131,7 +131,12 @@ class Executor(concurrent.futures.Executor):
         future._core = core
         core.begin(future)
         try:
-            function, content_type, payload = encode_call(fn, args, kwargs, parameters)
+            core.connection()
+        except BaseException:
+            core.ended(future)
+            raise
+        try:
+            function, content_type, payload = encode_call(fn, args, kwargs, core.context, parameters)
         except Exception as error:
             core.ended(future)
             future.set_exception(error)
@@ -237,27 +242,38 @@ _DELETION_SECONDS = 20
 
 
 def encode_call(
-    fn: Callable[..., Any], args: Iterable[Any], kwargs: Mapping[str, Any], parameters: str = ""
+    fn: Callable[..., Any],
+    args: Iterable[Any],
+    kwargs: Mapping[str, Any],
+    context: tuple[dict[str, str], ...] = (),
+    parameters: str = "",
 ) -> tuple[Function, str, codec.Buffer]:
-    """The function, and the content type and payload of a call of it.
+    """The function, and the content type and payload of a call of it in ``context`` (see ``Core.context``).
 
     Raises:
         Exception: What pickling raises.
     """
     function = describe(fn)
-    content_type, payload = encode_arguments(function, args, kwargs, parameters)
+    content_type, payload = encode_arguments(function, args, kwargs, context, parameters)
     return function, content_type, payload
 
 
 def encode_arguments(
-    function: Function, args: Iterable[Any], kwargs: Mapping[str, Any], parameters: str = ""
+    function: Function,
+    args: Iterable[Any],
+    kwargs: Mapping[str, Any],
+    context: tuple[dict[str, str], ...] = (),
+    parameters: str = "",
 ) -> tuple[str, codec.Buffer]:
     """Content type and payload of a call.
 
     Raises:
         Exception: What pickling raises.
     """
-    call = (function.digest, function.pickled, args, kwargs) if function.by_value else (args, kwargs)
+    if function.by_value:
+        call: tuple[Any, ...] = (function.digest, function.pickled, args, kwargs, *context)
+    else:
+        call = (args, kwargs, *context)
     encoded = codec.dumps(call, parameters)
     payload = encoded.parts[0] if len(encoded.parts) == 1 else b"".join(encoded.parts)
     return encoded.content_type, payload
@@ -269,6 +285,8 @@ class Core:
     def __init__(self, pool: PoolSpec | str, address: str | None, max_pending: int | None, output: bool | Output) -> None:
         self._spec = pool if isinstance(pool, PoolSpec) else None
         self.pool_name = pool.name if isinstance(pool, PoolSpec) else pool
+        # What calls say of themselves beside their arguments: our directory, when the pool's is another.
+        self.context: tuple[dict[str, str], ...] = ()
         self._address = address
         self._output = output
         self._lock = threading.Lock()
@@ -303,11 +321,12 @@ class Core:
                 pool = connection.call("CreatePool", self._spec.to_message(connection.address))
             except errors.RequestRejected as error:
                 if error.already_exists:  # another program was faster
-                    pool = {"state": "POOL_STATE_STARTING"}
+                    pool = connection.call("GetPool", {"name": self.pool_name})
                 elif error.being_deleted and time.monotonic() < deadline:
                     time.sleep(0.01)
                 else:
                     raise
+        self.context = () if pool["spec"]["cwd"] == self._spec.cwd else ({"cwd": self._spec.cwd},)
         if pool["state"] != "POOL_STATE_READY" or self._spec.private:
             watch_start(self, connection)
 

@@ -169,7 +169,7 @@ class MapRun(Generic[T]):
     def _encode(self, args: Any, parameters: str) -> tuple[str, codec.Buffer]:
         from .executor import encode_arguments
 
-        return encode_arguments(self._function, args, {}, parameters)
+        return encode_arguments(self._function, args, {}, self._core.context, parameters)
 
     def _send(self, key: int, content_type: str, payload: codec.Buffer) -> None:
         if self._template[0] != content_type:

@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+# A pool that nobody has used for so long ends; the next use makes it again.
+_IDLE_SECONDS = 600
+
 # Differ between two terminals, or two moments, without a meaning for tasks.
 _VOLATILE = frozenset(
     "_ COLORTERM COLUMNS DISPLAY GPG_TTY INVOCATION_ID JOURNAL_STREAM LINES LS_COLORS MAIL MEMORY_PRESSURE_WATCH "
@@ -42,8 +45,7 @@ class PoolSpec:
         max_tasks: A worker is replaced after so many tasks; 0: never.
         initializer: Base64 of the pickle of a function that each worker calls first; empty: none.
         private: Names the executor to which the pool belongs; empty: it is shared.
-        cwd: Working directory of tasks that say nothing else. Not part of the pool's name.
-        address: Of the daemon, for tasks that submit tasks. Not part of the pool's name.
+        cwd: Working directory of tasks. Not part of the pool's name.
     """
 
     interpreter: str
@@ -120,6 +122,7 @@ class PoolSpec:
             "env": {**dict(self.environment), "PREFORK_ADDRESS": address},
             "cwd": self.cwd,
             "max_tasks_per_worker": self.max_tasks,
+            "idle_timeout": f"{_IDLE_SECONDS}s",
             "idle_timeout": IDLE_TIMEOUT,
         }
 
