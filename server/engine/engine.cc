@@ -157,6 +157,7 @@ bool EngineImpl::RunPass() {
   core_.sessions.Flush(&delivered_);
   life_.Delivered(delivered_);
   delivered_.clear();
+  progress |= UpdateHolds();
   progress |= core_.sessions.PumpWatches();
   life_.EvictExpired();
   ArmTimer();

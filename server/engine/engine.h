@@ -103,17 +103,20 @@ class Engine {
   virtual absl::StatusOr<PoolInfo> CreatePool(const Caller& caller, const pool::PoolSpec& spec) = 0;
   virtual absl::StatusOr<PoolInfo> GetPool(const std::string& name) const = 0;
   virtual std::vector<PoolInfo> ListPools() const = 0;
-  // `done` runs once, when the effect is real, with the pool as it is then.
+  // `done` runs once, when the effect is real, with the pool as it is then. The ID is 0 when it ran
+  // already.
   using PoolDone = std::function<void(absl::StatusOr<PoolInfo>)>;
-  virtual void ScalePool(const Caller& caller, const std::string& name, uint32_t size,
-                         PoolDone done) = 0;
+  virtual OrderId ScalePool(const Caller& caller, const std::string& name, uint32_t size,
+                            PoolDone done) = 0;
   // Going on also ends a drain.
-  virtual void PausePool(const Caller& caller, const std::string& name, bool paused,
-                         PoolDone done) = 0;
-  virtual void DrainPool(const Caller& caller, const std::string& name, PoolDone done) = 0;
-  virtual void ReloadPool(const Caller& caller, const std::string& name, PoolDone done) = 0;
-  virtual void DeletePool(const Caller& caller, const std::string& name, bool force,
-                          PoolDone done) = 0;
+  virtual OrderId PausePool(const Caller& caller, const std::string& name, bool paused,
+                            PoolDone done) = 0;
+  virtual OrderId DrainPool(const Caller& caller, const std::string& name, PoolDone done) = 0;
+  virtual OrderId ReloadPool(const Caller& caller, const std::string& name, PoolDone done) = 0;
+  virtual OrderId DeletePool(const Caller& caller, const std::string& name, bool force,
+                             PoolDone done) = 0;
+  // Nobody waits for the effect any more: `done` does not run. What was ordered stays so.
+  virtual void CancelOrder(OrderId order) = 0;
   // Of one pool, or of all when empty.
   virtual std::vector<WorkerInfo> ListWorkers(const std::string& pool) const = 0;
   // `generation` 0: whichever is in the slot; else FAILED_PRECONDITION when another one is.

@@ -66,14 +66,15 @@ class EngineImpl final : public Engine {
   absl::StatusOr<PoolInfo> CreatePool(const Caller& caller, const pool::PoolSpec& spec) override;
   absl::StatusOr<PoolInfo> GetPool(const std::string& name) const override;
   std::vector<PoolInfo> ListPools() const override;
-  void ScalePool(const Caller& caller, const std::string& name, uint32_t size,
-                 PoolDone done) override;
-  void PausePool(const Caller& caller, const std::string& name, bool paused,
-                 PoolDone done) override;
-  void DrainPool(const Caller& caller, const std::string& name, PoolDone done) override;
-  void ReloadPool(const Caller& caller, const std::string& name, PoolDone done) override;
-  void DeletePool(const Caller& caller, const std::string& name, bool force,
-                  PoolDone done) override;
+  OrderId ScalePool(const Caller& caller, const std::string& name, uint32_t size,
+                    PoolDone done) override;
+  OrderId PausePool(const Caller& caller, const std::string& name, bool paused,
+                    PoolDone done) override;
+  OrderId DrainPool(const Caller& caller, const std::string& name, PoolDone done) override;
+  OrderId ReloadPool(const Caller& caller, const std::string& name, PoolDone done) override;
+  OrderId DeletePool(const Caller& caller, const std::string& name, bool force,
+                     PoolDone done) override;
+  void CancelOrder(OrderId order) override { pool_manager_.CancelOrder(order); }
   std::vector<WorkerInfo> ListWorkers(const std::string& pool) const override;
   absl::StatusOr<WorkerInfo> SignalWorker(const Caller& caller, const std::string& pool,
                                           uint32_t index, uint32_t generation, int signal) override;
@@ -99,6 +100,9 @@ class EngineImpl final : public Engine {
 
   // The pass.
   bool RunPass();
+  // After the sessions were flushed: stops giving work to clients that do not read, or goes on. True:
+  // there may be something to dispatch.
+  bool UpdateHolds();
   void ArmTimer();
   void ProceedDrain();
   void CancelAll();

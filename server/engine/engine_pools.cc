@@ -32,42 +32,47 @@ absl::StatusOr<PoolInfo> EngineImpl::GetPool(const std::string& name) const {
 
 std::vector<PoolInfo> EngineImpl::ListPools() const { return pool_manager_.DescribeAll(); }
 
-void EngineImpl::ScalePool(const Caller& caller, const std::string& name, uint32_t size,
-                           PoolDone done) {
+OrderId EngineImpl::ScalePool(const Caller& caller, const std::string& name, uint32_t size,
+                              PoolDone done) {
   if (absl::Status status = CheckPrivileged(caller, "scale pools"); !status.ok()) {
-    return done(status);
+    done(status);
+    return 0;
   }
-  pool_manager_.Scale(name, size, std::move(done));
+  return pool_manager_.Scale(name, size, std::move(done));
 }
 
-void EngineImpl::PausePool(const Caller& caller, const std::string& name, bool paused,
-                           PoolDone done) {
+OrderId EngineImpl::PausePool(const Caller& caller, const std::string& name, bool paused,
+                              PoolDone done) {
   if (absl::Status status = CheckPrivileged(caller, "pause pools"); !status.ok()) {
-    return done(status);
+    done(status);
+    return 0;
   }
-  pool_manager_.Pause(name, paused, std::move(done));
+  return pool_manager_.Pause(name, paused, std::move(done));
 }
 
-void EngineImpl::DrainPool(const Caller& caller, const std::string& name, PoolDone done) {
+OrderId EngineImpl::DrainPool(const Caller& caller, const std::string& name, PoolDone done) {
   if (absl::Status status = CheckPrivileged(caller, "drain pools"); !status.ok()) {
-    return done(status);
+    done(status);
+    return 0;
   }
-  pool_manager_.Drain(name, std::move(done));
+  return pool_manager_.Drain(name, std::move(done));
 }
 
-void EngineImpl::ReloadPool(const Caller& caller, const std::string& name, PoolDone done) {
+OrderId EngineImpl::ReloadPool(const Caller& caller, const std::string& name, PoolDone done) {
   if (absl::Status status = CheckPrivileged(caller, "reload pools"); !status.ok()) {
-    return done(status);
+    done(status);
+    return 0;
   }
-  pool_manager_.Reload(name, std::move(done));
+  return pool_manager_.Reload(name, std::move(done));
 }
 
-void EngineImpl::DeletePool(const Caller& caller, const std::string& name, bool force,
-                            PoolDone done) {
+OrderId EngineImpl::DeletePool(const Caller& caller, const std::string& name, bool force,
+                               PoolDone done) {
   if (absl::Status status = CheckPrivileged(caller, "delete pools"); !status.ok()) {
-    return done(status);
+    done(status);
+    return 0;
   }
-  pool_manager_.Delete(name, force, std::move(done));
+  return pool_manager_.Delete(name, force, std::move(done));
 }
 
 std::vector<WorkerInfo> EngineImpl::ListWorkers(const std::string& pool_name) const {

@@ -73,8 +73,26 @@ void EngineImpl::CloseSession(SessionId id) {
       core_.scheduler.Cancel(slot, scheduler::EndCause::kClientGone, /*force=*/false, core_.now_ns);
     }
   }
+  // What outlives the session may begin.
+  core_.scheduler.HoldClient(session->client(), false, core_.now_ns);
   core_.clients.CloseSession(session->options().caller.uid, session->options().client_name);
   core_.sessions.Close(id);
+}
+
+bool EngineImpl::UpdateHolds() {
+  for (Session* const session : core_.sessions.TakeOverfull()) {
+    session->sink()->Close(
+        MakeError(absl::StatusCode::kResourceExhausted, reason::kResultsUnread,
+                  absl::StrCat("the session has ", session->undelivered_bytes(),
+                               " bytes of results that its client does not read; read them as they "
+                               "come, or submit less at a time"),
+                  session->options().client_name));
+  }
+  if (!core_.sessions.TakeHoldsChanged()) return false;
+  core_.sessions.ForEachHold([this](scheduler::ClientKey client, bool held) {
+    core_.scheduler.HoldClient(client, held, core_.now_ns);
+  });
+  return true;
 }
 
 void EngineImpl::SubmitOne(Session& session, TaskSubmission task) {

@@ -37,6 +37,7 @@ inline constexpr char kWrongGeneration[] = "WRONG_GENERATION";
 inline constexpr char kTakenOver[] = "TASK_TAKEN_OVER";
 inline constexpr char kEventsNotKept[] = "EVENTS_NOT_KEPT";
 inline constexpr char kWatchTooSlow[] = "WATCH_TOO_SLOW";
+inline constexpr char kResultsUnread[] = "RESULTS_UNREAD";
 inline constexpr char kShutdown[] = "SHUTDOWN";
 }  // namespace reason
 

@@ -20,7 +20,8 @@ namespace prefork::engine {
 // A change of a pool that somebody waits for.
 struct PoolEffect {
   enum class Kind : uint8_t { kScaled, kPaused, kDrained, kReloaded, kDeleted };
-  Kind kind;
+  OrderId id = 0;
+  Kind kind = Kind::kScaled;
   std::function<void(absl::StatusOr<PoolInfo>)> done;
   // kReloaded: the workers that have to be gone, what was wrong before, and how often zygotes had
   // failed.

@@ -100,8 +100,9 @@ PoolEntry* PoolManager::FindOrFail(const std::string& name, const Done& done) co
   return *pool;
 }
 
-void PoolManager::AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done) {
+OrderId PoolManager::AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done) {
   PoolEffect effect;
+  effect.id = next_order_++;
   effect.kind = kind;
   effect.done = std::move(done);
   if (kind == PoolEffect::Kind::kReloaded) {
@@ -113,6 +114,13 @@ void PoolManager::AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done) {
   }
   pool.effects.push_back(std::move(effect));
   pool.dirty = true;
+  return pool.effects.back().id;
+}
+
+void PoolManager::CancelOrder(OrderId order) {
+  for (const auto& [name, pool] : *pools_) {
+    std::erase_if(pool->effects, [order](const PoolEffect& effect) { return effect.id == order; });
+  }
 }
 
 absl::StatusOr<PoolInfo> PoolManager::Create(const pool::PoolSpec& spec) {
@@ -152,56 +160,60 @@ absl::StatusOr<PoolInfo> PoolManager::Create(const pool::PoolSpec& spec) {
   return Describe(pool);
 }
 
-void PoolManager::Scale(const std::string& name, uint32_t size, Done done) {
+OrderId PoolManager::Scale(const std::string& name, uint32_t size, Done done) {
   PoolEntry* const pool = FindOrFail(name, done);
-  if (pool == nullptr) return;
+  if (pool == nullptr) return 0;
   absl::Status status = CheckSize(size);
   if (size == 0) {
     status = MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidPool,
                        "a size of 0 workers; pause the pool to stop it", name);
   }
-  if (!status.ok()) return done(status);
+  if (!status.ok()) {
+    done(status);
+    return 0;
+  }
   pool->pool->Resize(size);
-  AddEffect(*pool, PoolEffect::Kind::kScaled, std::move(done));
+  return AddEffect(*pool, PoolEffect::Kind::kScaled, std::move(done));
 }
 
-void PoolManager::Pause(const std::string& name, bool paused, Done done) {
+OrderId PoolManager::Pause(const std::string& name, bool paused, Done done) {
   PoolEntry* const pool = FindOrFail(name, done);
-  if (pool == nullptr) return;
+  if (pool == nullptr) return 0;
   pool->paused = paused;
   if (!paused) pool->draining = false;
   core_->scheduler.SetPaused(pool->key, paused, core_->now_ns);
-  AddEffect(*pool, PoolEffect::Kind::kPaused, std::move(done));
+  return AddEffect(*pool, PoolEffect::Kind::kPaused, std::move(done));
 }
 
-void PoolManager::Drain(const std::string& name, Done done) {
+OrderId PoolManager::Drain(const std::string& name, Done done) {
   PoolEntry* const pool = FindOrFail(name, done);
-  if (pool == nullptr) return;
+  if (pool == nullptr) return 0;
   pool->draining = true;
-  AddEffect(*pool, PoolEffect::Kind::kDrained, std::move(done));
+  return AddEffect(*pool, PoolEffect::Kind::kDrained, std::move(done));
 }
 
-void PoolManager::Reload(const std::string& name, Done done) {
+OrderId PoolManager::Reload(const std::string& name, Done done) {
   PoolEntry* const pool = FindOrFail(name, done);
-  if (pool == nullptr) return;
-  AddEffect(*pool, PoolEffect::Kind::kReloaded, std::move(done));
+  if (pool == nullptr) return 0;
+  const OrderId order = AddEffect(*pool, PoolEffect::Kind::kReloaded, std::move(done));
   pool->pool->Reload();
+  return order;
 }
 
-void PoolManager::Delete(const std::string& name, bool force, Done done) {
+OrderId PoolManager::Delete(const std::string& name, bool force, Done done) {
   PoolEntry* const pool = FindOrFail(name, done);
-  if (pool == nullptr) return;
+  if (pool == nullptr) return 0;
   if (pool->unfinished > 0 && !force) {
-    return done(
-        MakeError(absl::StatusCode::kFailedPrecondition, reason::kPoolBusy,
-                  absl::StrCat("pool \"", name, "\" has ", pool->unfinished,
-                               " unfinished tasks; drain it first, or force the deletion to "
-                               "cancel them"),
-                  name));
+    done(MakeError(absl::StatusCode::kFailedPrecondition, reason::kPoolBusy,
+                   absl::StrCat("pool \"", name, "\" has ", pool->unfinished,
+                                " unfinished tasks; drain it first, or force the deletion to "
+                                "cancel them"),
+                   name));
+    return 0;
   }
   pool->deleting = true;
   core_->scheduler.RemovePool(pool->key, core_->now_ns);
-  AddEffect(*pool, PoolEffect::Kind::kDeleted, std::move(done));
+  return AddEffect(*pool, PoolEffect::Kind::kDeleted, std::move(done));
 }
 
 void PoolManager::EndProcesses(PoolEntry& pool) {

@@ -32,11 +32,14 @@ class PoolManager {
   ~PoolManager();
 
   absl::StatusOr<PoolInfo> Create(const pool::PoolSpec& spec);
-  void Scale(const std::string& name, uint32_t size, Done done);
-  void Pause(const std::string& name, bool paused, Done done);
-  void Drain(const std::string& name, Done done);
-  void Reload(const std::string& name, Done done);
-  void Delete(const std::string& name, bool force, Done done);
+  // These return 0 when `done` ran already.
+  OrderId Scale(const std::string& name, uint32_t size, Done done);
+  OrderId Pause(const std::string& name, bool paused, Done done);
+  OrderId Drain(const std::string& name, Done done);
+  OrderId Reload(const std::string& name, Done done);
+  OrderId Delete(const std::string& name, bool force, Done done);
+
+  void CancelOrder(OrderId order);
 
   PoolInfo Describe(const PoolEntry& pool) const;
   EventRecord DescribeEvent(const PoolEntry& pool) const;
@@ -61,7 +64,7 @@ class PoolManager {
 
   absl::StatusOr<PoolEntry*> Find(const std::string& name) const;
   PoolEntry* FindOrFail(const std::string& name, const Done& done) const;
-  void AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done);
+  OrderId AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done);
   bool IsReal(const PoolEntry& pool, const PoolEffect& effect, absl::Status* failure) const;
   bool IsScaled(const PoolEntry& pool) const;
   bool SettleEffects(PoolEntry& pool);
@@ -81,6 +84,7 @@ class PoolManager {
   std::function<void()> shutdown_done_;
   // When EndUnused has to look again: not after the first end of a pool that is unused now.
   int64_t next_unused_ns_ = INT64_MAX;
+  OrderId next_order_ = 1;
 };
 
 }  // namespace prefork::engine

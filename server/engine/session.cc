@@ -11,11 +11,13 @@
 // Bound. Ends and verdicts are never dropped. The session is not read while it has more than
 // max_unfinished tasks and rejections that its client has not got the end of, or more than
 // max_undelivered_bytes of ends and rejections that the sink has not taken; over the latter, ends
-// lose the output kept for ReadOutput. What was accepted before still runs: at worst each of the
-// max_unfinished tasks adds a value that is small enough to be inline (larger ones are in segments,
-// which have a bound of their own). While the sink takes nothing, state changes beyond
-// kMaxPendingEvents are dropped (the next one, or the end, tells more) and so is output beyond
-// kMaxOtherBytes (offsets show the gap, ReadOutput has what is kept).
+// lose the output kept for ReadOutput, and the scheduler holds its client: nothing more of what was
+// accepted before begins until three quarters are left. Sessions that share a client (one user, one
+// client name) are not held, because the others would wait, too: one of those that reaches kOverfull
+// times the bound is ended, and its finished tasks are kept like those of any client that goes. While
+// the sink takes nothing, state changes beyond kMaxPendingEvents are dropped (the next one, or the
+// end, tells more) and so is output beyond kMaxOtherBytes (offsets show the gap, ReadOutput has what
+// is kept).
 //
 // Ownership. A task is attached from its acceptance until the sink has its end; it is on the list
 // made of the records' links, and nothing evicts it. It may leave earlier when another session takes
@@ -24,6 +26,7 @@
 #include "server/engine/session.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "common/os/check.h"
 #include "server/engine/exit_reporter.h"
@@ -33,6 +36,12 @@ namespace {
 
 constexpr size_t kMaxPendingEvents = 16'384;
 constexpr size_t kMaxOtherBytes = size_t{4} << 20;
+constexpr size_t kOverfull = 4;
+
+// Goes on at three quarters.
+bool IsOver(size_t amount, size_t limit, bool was_over) {
+  return amount > (was_over ? limit / 4 * 3 : limit);
+}
 
 bool Wants(const SessionOptions& options, EventRecord::Kind kind) {
   switch (kind) {
@@ -267,12 +276,17 @@ void Session::Flush(std::vector<TaskSlot>* delivered) {
 }
 
 bool Session::OverLimits() const {
-  // Goes on at three quarters.
-  const auto over = [this](size_t amount, size_t limit) {
-    return amount > (paused_ ? limit / 4 * 3 : limit);
-  };
-  return over(task_count_ + rejections_, limits_.max_unfinished) ||
-         over(undelivered_bytes_, limits_.max_undelivered_bytes);
+  return IsOver(task_count_ + rejections_, limits_.max_unfinished, paused_) ||
+         IsOver(undelivered_bytes_, limits_.max_undelivered_bytes, paused_);
+}
+
+bool Session::UpdateHold() {
+  const bool hold = IsOver(undelivered_bytes_, limits_.max_undelivered_bytes, holds_work_);
+  return std::exchange(holds_work_, hold) != hold;
+}
+
+bool Session::overfull() const {
+  return undelivered_bytes_ / kOverfull > limits_.max_undelivered_bytes;
 }
 
 void Session::UpdateReading() {

@@ -17,7 +17,8 @@
 
 namespace prefork::engine {
 
-// Over either of them the session's client is not read.
+// Over either of them the session's client is not read; over the second one none of its tasks
+// begins, either.
 struct SessionLimits {
   size_t max_unfinished = 0;         // tasks whose end it has not got, and rejections
   size_t max_undelivered_bytes = 0;  // of ends and rejections that its sink has not taken
@@ -63,6 +64,14 @@ class Session {
   bool drained() const { return verdicts_.empty() && pending_.empty() && writable_; }
   // Stops or resumes the reading of submits, by what the session holds.
   void UpdateReading();
+
+  // Has it so many bytes of results that none of its tasks should begin?
+  bool holds_work() const { return holds_work_; }
+  // Looks at that anew; true when it changed.
+  bool UpdateHold();
+  // Has it several times as many? Then it has to be ended if it can't be held.
+  bool overfull() const;
+  size_t undelivered_bytes() const { return undelivered_bytes_; }
 
   // Over its bound and without credit: it is read, because the credit comes that way, and what it
   // submits is refused.
@@ -134,6 +143,7 @@ class Session {
   size_t other_bytes_ = 0;
   bool writable_ = true;
   bool paused_ = false;
+  bool holds_work_ = false;
   EventRecord scratch_;
 };
 

@@ -1,5 +1,6 @@
 #include "server/engine/sessions.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace prefork::engine {
@@ -15,6 +16,7 @@ Session& Sessions::Open(const SessionOptions& options, scheduler::ClientKey clie
   const SessionId id = next_id_++;
   by_index_[index] = std::make_unique<Session>(id, index, options, client, sink, tasks, limits);
   index_of_.emplace(id, index);
+  holds_changed_ |= holding_ > 0;  // it may share a client that is held
   return *by_index_[index];
 }
 
@@ -38,6 +40,8 @@ Watch* Sessions::FindWatch(SessionId id) {
 
 void Sessions::Close(SessionId id) {
   if (const auto it = index_of_.find(id); it != index_of_.end()) {
+    holding_ -= by_index_[it->second]->holds_work() ? 1 : 0;
+    holds_changed_ |= holding_ > 0;  // one of them may be alone now
     by_index_[it->second].reset();
     free_.push_back(it->second);
     index_of_.erase(it);
@@ -62,8 +66,43 @@ void Sessions::Flush(std::vector<TaskSlot>* delivered) {
     session->dirty = false;
     session->Flush(delivered);
     session->UpdateReading();
+    if (session->UpdateHold()) {
+      holding_ += session->holds_work() ? 1 : -1;
+      holds_changed_ = true;
+    }
+    if (session->overfull()) overfull_.push_back(session->id());
   }
   flushing_.clear();
+}
+
+void Sessions::ForEachHold(const std::function<void(scheduler::ClientKey, bool)>& hold) const {
+  struct Client {
+    size_t sessions = 0;
+    bool holds_work = false;
+  };
+  absl::flat_hash_map<scheduler::ClientKey, Client> clients;
+  for (const auto& [id, index] : index_of_) {
+    Client& client = clients[by_index_[index]->client()];
+    ++client.sessions;
+    client.holds_work |= by_index_[index]->holds_work();
+  }
+  for (const auto& [key, client] : clients) hold(key, client.sessions == 1 && client.holds_work);
+}
+
+std::vector<Session*> Sessions::TakeOverfull() {
+  std::vector<Session*> sessions;
+  for (const SessionId id : std::exchange(overfull_, {})) {
+    Session* const session = Find(id);
+    if (session != nullptr && !IsAlone(*session)) sessions.push_back(session);
+  }
+  return sessions;
+}
+
+bool Sessions::IsAlone(const Session& session) const {
+  return std::all_of(index_of_.begin(), index_of_.end(), [&](const auto& entry) {
+    const Session& other = *by_index_[entry.second];
+    return &other == &session || other.client() != session.client();
+  });
 }
 
 std::vector<SessionId> Sessions::WatchIds() const {

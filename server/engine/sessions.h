@@ -2,7 +2,9 @@
 #define PREFORK_SERVER_ENGINE_SESSIONS_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -31,6 +33,14 @@ class Sessions {
   void MarkDirty(Session& session);
   // Flushes what is dirty and writable. Tasks whose end went out are appended to `delivered`.
   void Flush(std::vector<TaskSlot>* delivered);
+  // True if since the last call it may have changed which clients have to be held.
+  bool TakeHoldsChanged() { return std::exchange(holds_changed_, false); }
+  // Calls `hold(client, held)` for each client with sessions: it is held while its only session has
+  // more results than it may.
+  void ForEachHold(const std::function<void(scheduler::ClientKey, bool)>& hold) const;
+  // The sessions that were found to have far too many results since the last call, and that can't be
+  // held because they share their client.
+  std::vector<Session*> TakeOverfull();
   // Lets the watches read on. True: some have more to look at.
   bool PumpWatches();
 
@@ -45,12 +55,17 @@ class Sessions {
  private:
   // A copy: sinks may call back in and close sessions and watches.
   std::vector<SessionId> WatchIds() const;
+  // Has its client no other session?
+  bool IsAlone(const Session& session) const;
 
   SessionId next_id_ = 1;
   std::vector<std::unique_ptr<Session>> by_index_;
   std::vector<uint32_t> free_;
   std::vector<uint32_t> dirty_;
   std::vector<uint32_t> flushing_;
+  size_t holding_ = 0;  // sessions that hold work
+  bool holds_changed_ = false;
+  std::vector<SessionId> overfull_;
   absl::flat_hash_map<SessionId, uint32_t> index_of_;
   absl::flat_hash_map<SessionId, std::unique_ptr<Watch>> watches_;
   size_t watching_workers_ = 0;

@@ -21,6 +21,7 @@ namespace prefork::engine {
 
 using TaskId = uint64_t;
 using SessionId = uint64_t;
+using OrderId = uint64_t;  // of a change of a pool that somebody waits for
 
 // A payload or value: small ones inline, large ones in a segment. Kept small, because a million
 // queued tasks have one each.

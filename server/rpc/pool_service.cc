@@ -23,6 +23,12 @@ absl::StatusOr<v1::Pool> ToPool(const absl::StatusOr<engine::PoolInfo>& info) {
   return pool;
 }
 
+// Whoever is gone waits for no effect.
+void ForgetOnCancel(UnaryCall& call, engine::OrderId order) {
+  if (order == 0) return;
+  call.UndoOnCancel([&engine = call.engine(), order] { engine.CancelOrder(order); });
+}
+
 // Begins a change of a pool, and answers when the engine says that it is real.
 template <typename Request, typename Change>
 grpc::ServerUnaryReactor* ServeChange(const RpcContext& rpc, grpc::CallbackServerContext* context,
@@ -32,14 +38,16 @@ grpc::ServerUnaryReactor* ServeChange(const RpcContext& rpc, grpc::CallbackServe
       rpc, context, in, out,
       [change](const std::shared_ptr<UnaryCall>& call, const std::shared_ptr<Request>& request) {
         call->engine().Post([change, call, request] {
-          change(*call, *request, [call](absl::StatusOr<engine::PoolInfo> info) {
-            const absl::StatusOr<v1::Pool> pool = ToPool(info);
-            if (pool.ok()) {
-              call->Reply(*pool);
-            } else {
-              call->Fail(pool.status());
-            }
-          });
+          const engine::OrderId order =
+              change(*call, *request, [call](absl::StatusOr<engine::PoolInfo> info) {
+                const absl::StatusOr<v1::Pool> pool = ToPool(info);
+                if (pool.ok()) {
+                  call->Reply(*pool);
+                } else {
+                  call->Fail(pool.status());
+                }
+              });
+          ForgetOnCancel(*call, order);
         });
       });
 }
@@ -85,14 +93,16 @@ PoolService::Unary* PoolService::Scale(Context* context, const grpc::ByteBuffer*
   return ServeChange<v1::ScalePoolRequest>(
       rpc_, context, in, out,
       [](const UnaryCall& call, const v1::ScalePoolRequest& request,
-         engine::Engine::PoolDone done) {
+         engine::Engine::PoolDone done) -> engine::OrderId {
         if (request.size() < 1 || request.size() > pool::kMaxPoolSize) {
           FieldViolations violations;
           violations.Add(
               "size", absl::StrCat(request.size(), " is not between 1 and ", pool::kMaxPoolSize));
-          return done(violations.ToStatus());
+          done(violations.ToStatus());
+          return 0;
         }
-        call.engine().ScalePool(call.caller(), request.name(), request.size(), std::move(done));
+        return call.engine().ScalePool(call.caller(), request.name(), request.size(),
+                                       std::move(done));
       });
 }
 
@@ -101,8 +111,8 @@ PoolService::Unary* PoolService::Pause(Context* context, const grpc::ByteBuffer*
   return ServeChange<v1::PausePoolRequest>(
       rpc_, context, in, out,
       [](const UnaryCall& call, const v1::PausePoolRequest& request,
-         engine::Engine::PoolDone done) {
-        call.engine().PausePool(call.caller(), request.name(), true, std::move(done));
+         engine::Engine::PoolDone done) -> engine::OrderId {
+        return call.engine().PausePool(call.caller(), request.name(), true, std::move(done));
       });
 }
 
@@ -111,8 +121,8 @@ PoolService::Unary* PoolService::Resume(Context* context, const grpc::ByteBuffer
   return ServeChange<v1::ResumePoolRequest>(
       rpc_, context, in, out,
       [](const UnaryCall& call, const v1::ResumePoolRequest& request,
-         engine::Engine::PoolDone done) {
-        call.engine().PausePool(call.caller(), request.name(), false, std::move(done));
+         engine::Engine::PoolDone done) -> engine::OrderId {
+        return call.engine().PausePool(call.caller(), request.name(), false, std::move(done));
       });
 }
 
@@ -121,8 +131,8 @@ PoolService::Unary* PoolService::Drain(Context* context, const grpc::ByteBuffer*
   return ServeChange<v1::DrainPoolRequest>(
       rpc_, context, in, out,
       [](const UnaryCall& call, const v1::DrainPoolRequest& request,
-         engine::Engine::PoolDone done) {
-        call.engine().DrainPool(call.caller(), request.name(), std::move(done));
+         engine::Engine::PoolDone done) -> engine::OrderId {
+        return call.engine().DrainPool(call.caller(), request.name(), std::move(done));
       });
 }
 
@@ -131,8 +141,8 @@ PoolService::Unary* PoolService::Reload(Context* context, const grpc::ByteBuffer
   return ServeChange<v1::ReloadPoolRequest>(
       rpc_, context, in, out,
       [](const UnaryCall& call, const v1::ReloadPoolRequest& request,
-         engine::Engine::PoolDone done) {
-        call.engine().ReloadPool(call.caller(), request.name(), std::move(done));
+         engine::Engine::PoolDone done) -> engine::OrderId {
+        return call.engine().ReloadPool(call.caller(), request.name(), std::move(done));
       });
 }
 
@@ -143,14 +153,16 @@ PoolService::Unary* PoolService::Delete(Context* context, const grpc::ByteBuffer
       [](const std::shared_ptr<UnaryCall>& call,
          const std::shared_ptr<v1::DeletePoolRequest>& request) {
         call->engine().Post([call, request] {
-          call->engine().DeletePool(call->caller(), request->name(), request->force(),
-                                    [call](const absl::StatusOr<engine::PoolInfo>& info) {
-                                      if (info.ok()) {
-                                        call->Reply(v1::DeletePoolResponse());
-                                      } else {
-                                        call->Fail(info.status());
-                                      }
-                                    });
+          const engine::OrderId order =
+              call->engine().DeletePool(call->caller(), request->name(), request->force(),
+                                        [call](const absl::StatusOr<engine::PoolInfo>& info) {
+                                          if (info.ok()) {
+                                            call->Reply(v1::DeletePoolResponse());
+                                          } else {
+                                            call->Fail(info.status());
+                                          }
+                                        });
+          ForgetOnCancel(*call, order);
         });
       });
 }

@@ -45,6 +45,13 @@ class InternTable {
   Entry& operator[](uint32_t index) { return slots_[index].entry; }
   const Entry& operator[](uint32_t index) const { return slots_[index].entry; }
   size_t size() const { return index_.size(); }
+  // Calls `visit(index, entry)` for each, in no order. `visit` neither acquires nor releases.
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    for (const auto& [key, index] : index_) {
+      visit(index, slots_[index].entry);
+    }
+  }
 
  private:
   struct Slot {

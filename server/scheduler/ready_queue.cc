@@ -11,13 +11,16 @@
 // ring. The cost of a task is one, whatever it may run: that is not known when it is dispatched.
 // A task put back gives its cost back as well, so that moving tasks between lanes does not change
 // anybody's share; a lane holds about a millisecond of work, so others wait no longer than that for
-// it. A flow that runs empty leaves the ring and forgets its deficit: nobody saves up turns.
+// it. A flow that runs empty leaves the ring and forgets its deficit: nobody saves up turns. One
+// that is held leaves it with its tasks, at the cost of a list operation however many they are, and
+// comes back at the end of it.
 //
 // Tasks are popped in their order, so those put back precede all that are still in line: a sorted
 // set in front of the line is enough to restore the order exactly, however the answers come in.
 
 #include "server/scheduler/ready_queue.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -38,7 +41,10 @@ void ReadyQueue::PushBack(TaskSlot slot) {
   task.returned = false;
   flow.line.PushBack(*tasks_, slot);
   ++size_;
-  if (!flow.in_ring) {
+  ++flow.tasks;
+  if (flow.held) {
+    ++held_;
+  } else if (!flow.in_ring) {
     flow.deficit = kQuantum;
     LinkLast(RingOf(flow), task.flow);
   }
@@ -50,14 +56,17 @@ void ReadyQueue::PutBack(TaskSlot slot) {
   task.returned = true;
   flow.returned.emplace(task.order, slot);
   ++size_;
+  ++flow.tasks;
   ++flow.deficit;
-  if (!flow.in_ring) {
+  if (flow.held) {
+    ++held_;
+  } else if (!flow.in_ring) {
     LinkFirst(RingOf(flow), task.flow);
   }
 }
 
 TaskSlot ReadyQueue::Pop() {
-  if (size_ == 0) {
+  if (empty()) {
     return kNone;
   }
   auto level = levels_.begin();
@@ -76,6 +85,7 @@ TaskSlot ReadyQueue::Pop() {
     flow.returned.erase(flow.returned.begin());
   }
   --size_;
+  --flow.tasks;
   --flow.deficit;
   if (flow.empty()) {
     LeaveRingIfEmpty(index);
@@ -98,7 +108,29 @@ void ReadyQueue::Remove(TaskSlot slot) {
     flow.line.Remove(*tasks_, slot);
   }
   --size_;
+  --flow.tasks;
+  held_ -= flow.held ? 1 : 0;
   LeaveRingIfEmpty(task.flow);
+}
+
+void ReadyQueue::Hold(uint32_t index, bool held) {
+  Flow& flow = (*flows_)[index];
+  if (flow.held == held) {
+    return;
+  }
+  flow.held = held;
+  if (held) {
+    held_ += flow.tasks;
+    if (flow.in_ring) {
+      LeaveRing(index);
+    }
+    return;
+  }
+  held_ -= flow.tasks;
+  if (!flow.empty()) {
+    flow.deficit = std::max(flow.deficit, kQuantum);
+    LinkLast(RingOf(flow), index);
+  }
 }
 
 void ReadyQueue::LeaveRingIfEmpty(uint32_t index) {
@@ -106,9 +138,16 @@ void ReadyQueue::LeaveRingIfEmpty(uint32_t index) {
   if (!flow.empty()) {
     return;
   }
+  flow.deficit = 0;
+  if (flow.in_ring) {
+    LeaveRing(index);
+  }
+}
+
+void ReadyQueue::LeaveRing(uint32_t index) {
+  Flow& flow = (*flows_)[index];
   const auto level = levels_.find(flow.key.priority);
   Unlink(level->second, index);
-  flow.deficit = 0;
   // One ring may stay empty, lest a single client with a task at a time allocates each time.
   if (level->second.first == kNone && levels_.size() > 1) {
     levels_.erase(level);
@@ -162,7 +201,7 @@ void ReadyQueue::CheckInvariants() const {
     for (uint32_t index = ring.first; index != kNone; index = (*flows_)[index].next) {
       const Flow& flow = (*flows_)[index];
       Check(flow.in_ring && flow.key.priority == priority, "a flow is in its level's ring");
-      Check(!flow.empty(), "a flow in a ring has tasks");
+      Check(!flow.empty() && !flow.held, "a flow in a ring has tasks to offer");
       Check(flow.deficit > 0, "a flow in a ring has a turn coming");
       uint64_t order = 0;
       for (const auto& [returned_order, slot] : flow.returned) {
@@ -179,7 +218,7 @@ void ReadyQueue::CheckInvariants() const {
       }
     }
   }
-  Check(tasks == size_, "the queue counts its tasks");
+  Check(tasks + held_ == size_, "the queue counts its tasks");
 }
 
 }  // namespace prefork::scheduler

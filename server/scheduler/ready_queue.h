@@ -36,9 +36,11 @@ struct Flow {
   TaskList line;
   // Came back from a lane: by order, and all before those in `line`.
   absl::btree_set<std::pair<uint64_t, TaskSlot>> returned;
+  uint32_t tasks = 0;                       // in it
   int64_t deficit = 0;                      // tasks it may take before the next flow's turn
   uint32_t previous = kNone, next = kNone;  // in the ring of its level
   bool in_ring = false;
+  bool held = false;  // in no ring, whatever it has
 
   bool empty() const { return line.empty() && returned.empty(); }
 };
@@ -58,9 +60,12 @@ class ReadyQueue {
   // The next one; kNone if empty.
   TaskSlot Pop();
   void Remove(TaskSlot slot);
+  // The flow's tasks are not popped while it is held.
+  void Hold(uint32_t flow, bool held);
 
-  bool empty() const { return size_ == 0; }
-  size_t size() const { return size_; }
+  // Is there nothing to be popped?
+  bool empty() const { return size_ == held_; }
+  size_t size() const { return size_; }  // with what is held
   void CheckInvariants() const;
 
  private:
@@ -74,12 +79,14 @@ class ReadyQueue {
   void LinkFirst(Ring& ring, uint32_t index);
   void LinkLast(Ring& ring, uint32_t index);
   void Unlink(Ring& ring, uint32_t index);
+  void LeaveRing(uint32_t index);
   void LeaveRingIfEmpty(uint32_t index);
 
   TaskTable* tasks_;
   FlowTable* flows_;
   Levels levels_;  // an empty ring stays until a Pop passes by
   size_t size_ = 0;
+  size_t held_ = 0;  // of them, in held flows
   uint64_t last_order_ = 0;
 };
 

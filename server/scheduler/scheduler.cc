@@ -169,6 +169,9 @@ absl::Status Scheduler::Submit(TaskSlot slot, const TaskSpec& spec, int64_t now_
 void Scheduler::Cancel(TaskSlot slot, EndCause cause, bool force, int64_t now_ns) {
   impl_->Cancel(slot, cause, force, now_ns);
 }
+void Scheduler::HoldClient(ClientKey client, bool held, int64_t now_ns) {
+  impl_->HoldClient(client, held, now_ns);
+}
 void Scheduler::ForgetTask(TaskSlot slot) { impl_->ForgetTask(slot); }
 TaskState Scheduler::state(TaskSlot slot) const { return impl_->TaskAt(slot).state; }
 uint32_t Scheduler::attempt(TaskSlot slot) const { return impl_->TaskAt(slot).attempt; }

@@ -68,6 +68,9 @@ class Scheduler {
   // running, after the answer to kStartDedicated while its worker starts. A second call with
   // `force` skips the grace period. No effect on a terminal task.
   void Cancel(TaskSlot slot, EndCause cause, bool force, int64_t now_ns);
+  // While `client` is held none of its tasks begins, in whatever pool: it does not take the results
+  // that it has. What is in a lane already runs.
+  void HoldClient(ClientKey client, bool held, int64_t now_ns);
   // A terminal task's slot may be used again.
   void ForgetTask(TaskSlot slot);
   // These three want a slot in use.

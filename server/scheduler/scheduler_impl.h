@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "server/scheduler/action.h"
 #include "server/scheduler/dependencies.h"
@@ -53,6 +54,7 @@ class Scheduler::Impl {
 
   absl::Status Submit(TaskSlot slot, const TaskSpec& spec, int64_t now_ns);
   void Cancel(TaskSlot slot, EndCause cause, bool force, int64_t now_ns);
+  void HoldClient(ClientKey client, bool held, int64_t now_ns);
   void ForgetTask(TaskSlot slot);
   const Task& TaskAt(TaskSlot slot) const;
   WorkerKey WorkerOf(TaskSlot slot) const;
@@ -173,6 +175,7 @@ class Scheduler::Impl {
   Slab<Worker> workers_;
   absl::flat_hash_map<WorkerKey, uint32_t> worker_index_;
   absl::flat_hash_map<PoolKey, std::unique_ptr<Pool>> pools_;
+  absl::flat_hash_set<ClientKey> held_clients_;
 
   size_t watched_lanes_ = 0;        // would be noticed if they stood still
   int64_t lane_check_ns_ = kNever;  // when to look at them; not later than necessary

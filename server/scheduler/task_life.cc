@@ -55,7 +55,9 @@ absl::Status Scheduler::Impl::Submit(TaskSlot slot, const TaskSpec& spec, int64_
                                      .client = spec.client,
                                      .priority = spec.priority,
                                      .dedicated = spec.dedicated});
-  flows_[task.flow].pool = pool;
+  Flow& flow = flows_[task.flow];
+  flow.pool = pool;
+  flow.held = !held_clients_.empty() && held_clients_.contains(spec.client);
   task.policy = policies_.Acquire(PolicyKey{.timeout_ns = std::max<int64_t>(spec.timeout_ns, 0),
                                             .grace_ns = std::max<int64_t>(spec.grace_ns, 0),
                                             .retry = spec.retry});
@@ -127,6 +129,21 @@ void Scheduler::Impl::Cancel(TaskSlot slot, EndCause cause, bool force, int64_t 
       }
       Stop(slot, *task);
   }
+}
+
+void Scheduler::Impl::HoldClient(ClientKey client, bool held, int64_t now_ns) {
+  SetNow(now_ns);
+  const bool changed = held ? held_clients_.insert(client).second : held_clients_.erase(client) > 0;
+  if (!changed) {
+    return;
+  }
+  flows_.ForEach([this, client, held](uint32_t index, Flow& flow) {
+    if (flow.key.client != client) {
+      return;
+    }
+    (flow.key.dedicated ? flow.pool->ready_dedicated : flow.pool->ready).Hold(index, held);
+    MarkChanged(*flow.pool);
+  });
 }
 
 void Scheduler::Impl::ForgetTask(TaskSlot slot) {

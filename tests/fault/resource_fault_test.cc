@@ -118,8 +118,10 @@ TEST(ResourceFaultTest, NoDescriptorsForANewConnection) {
   FaultBed bed({.config = MisbehavingPool("p", 1)});
   {
     const DescriptorShortage shortage(bed, bed.daemon(), 0);
+    constexpr int kNewcomers = 5;
     std::vector<absl::StatusOr<client::Client>> newcomers;
-    for (int i = 0; i < 5; ++i) {
+    newcomers.reserve(kNewcomers);
+    for (int i = 0; i < kNewcomers; ++i) {
       newcomers.push_back(client::Client::Connect({.address = bed.daemon().address(),
                                                    .autostart = false,
                                                    .connect_timeout = absl::Seconds(1)}));

@@ -87,7 +87,9 @@ void History::Step() {
     RemovePool();
   } else if (dice < 47) {
     SendNonsense();
-  } else if (dice < 49 && style_.sleeps && worker != nullptr) {
+  } else if (dice < 48) {
+    HoldOrReleaseClient();
+  } else if (dice < 50 && style_.sleeps && worker != nullptr) {
     StopOrContinue(*worker);
   } else if (dice < 55) {
     const uint32_t scale = random_.Below(1000);
@@ -190,6 +192,18 @@ void History::CancelTask() {
   }
   ledger_.Cancelled(slot, cause, now_ns_);
   scheduler_.Cancel(slot, cause, force, now_ns_);
+  Told();
+}
+
+void History::HoldOrReleaseClient() {
+  const ClientKey client = random_.Below(style_.clients);
+  const bool held = !ledger_.IsHeld(client) && random_.OneIn(2);
+  if (trace_) {
+    std::printf("  %s client %u\n", held ? "hold" : "release", client);
+  }
+  ReadActions();  // what was put back meanwhile has its place in the queue then
+  ledger_.HoldClient(client, held);
+  scheduler_.HoldClient(client, held, now_ns_);
   Told();
 }
 

@@ -52,6 +52,7 @@ class History {
   void AddPool();
   void SubmitTask();
   void CancelTask();
+  void HoldOrReleaseClient();
   void ForgetTask();
   void PauseOrResume();
   void RemovePool();

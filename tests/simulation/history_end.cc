@@ -28,6 +28,11 @@ uint64_t History::Finish() {
     ledger_.pools().at(pool).quiet = false;
     scheduler_.SetPaused(pool, false, now_ns_);
   }
+  for (ClientKey client = 0; client < style_.clients; ++client) {
+    ReadActions();
+    ledger_.HoldClient(client, false);
+    scheduler_.HoldClient(client, false, now_ns_);
+  }
   style_.deaths = 0;
   EndHangingTasks();
   WakeBusyWorkers();

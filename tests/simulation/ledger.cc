@@ -5,6 +5,7 @@
 //   an attempt that its policy wants repeated is repeated, any other is not
 //   a task is in one lane at most, and dispatched only when it may be: its delay is over, its
 //     predecessors succeeded, its pool is neither paused nor removed, its worker lives and stays
+//   nothing of a client that is held begins
 //   priority first; first in, first out within a client; no client gets ahead of another that has tasks
 //   lanes are no deeper than allowed, idle workers come first, and nothing goes behind a long task
 //   no worker idles while a task is queued, but one that left an old entry and rests for a while
@@ -119,13 +120,15 @@ void Ledger::Queue(TaskSlot slot, bool put_back) {
   // Where those stand who have used what they have to their credit.
   int64_t level = std::numeric_limits<int64_t>::min();
   for (const auto& [client, flow] : ring) {
-    level = std::max(level, flow.served + flow.credit);
+    if (!IsHeld(client)) {
+      level = std::max(level, flow.served + flow.credit);
+    }
   }
   auto [it, entered] = ring.try_emplace(task.spec.client);
   Flow& flow = it->second;
   if (entered) {
     // At the end of the ring, or in front of it with the turn that it had.
-    flow.served = (ring.size() == 1 ? 0 : level) - (put_back ? 1 : 0);
+    flow.served = (level == std::numeric_limits<int64_t>::min() ? 0 : level) - (put_back ? 1 : 0);
   } else if (put_back) {
     --flow.served;
     ++flow.credit;
@@ -159,20 +162,65 @@ void Ledger::Abandon(TaskSlot slot) {
   }
 }
 
+void Ledger::HoldClient(ClientKey client, bool held) {
+  if (held == IsHeld(client)) {
+    return;
+  }
+  if (held) {
+    held_.insert(client);
+    return;
+  }
+  held_.erase(client);
+  for (auto& [key, ring] : rings_) {
+    const auto it = ring.find(client);
+    if (it == ring.end()) {
+      continue;
+    }
+    // It comes back to the end of the ring, with what it has to its credit.
+    int64_t level = std::numeric_limits<int64_t>::min();
+    for (const auto& [other, flow] : ring) {
+      if (other != client && !IsHeld(other)) {
+        level = std::max(level, flow.served + flow.credit);
+      }
+    }
+    if (level != std::numeric_limits<int64_t>::min()) {
+      it->second.served = level - it->second.credit;
+    }
+  }
+}
+
+const Ledger::RingKey* Ledger::BestRing(PoolKey pool, bool dedicated) const {
+  auto it = rings_.lower_bound({pool, dedicated, std::numeric_limits<int64_t>::min()});
+  for (; it != rings_.end(); ++it) {
+    const auto& [ring_pool, ring_dedicated, priority] = it->first;
+    if (ring_pool != pool || ring_dedicated != dedicated) {
+      break;
+    }
+    if (std::any_of(it->second.begin(), it->second.end(),
+                    [this](const auto& flow) { return !IsHeld(flow.first); })) {
+      return &it->first;
+    }
+  }
+  return nullptr;
+}
+
 void Ledger::Choose(TaskSlot slot) {
   const TaskRecord& task = tasks_[slot];
   Check(task.state == TaskState::kQueued && !task.starting, "the chosen task was queued");
-  const auto best = rings_.lower_bound(
-      {task.spec.pool, task.spec.dedicated, std::numeric_limits<int64_t>::min()});
-  Check(best != rings_.end() && best->first == RingOf(task.spec),
-        "a task of the highest priority is chosen");
-  Flow& flow = best->second.at(task.spec.client);
+  Check(!IsHeld(task.spec.client), "nothing of a client that is held begins");
+  const RingKey* best = BestRing(task.spec.pool, task.spec.dedicated);
+  Check(best != nullptr && *best == RingOf(task.spec), "a task of the highest priority is chosen");
+  Ring& ring = rings_.at(*best);
+  Flow& flow = ring.at(task.spec.client);
   Check(flow.queued.begin()->first == task.order, "the first of a client's tasks is chosen");
   ++flow.served;
   flow.credit -= flow.credit > 0 ? 1 : 0;
   int64_t credit = 0;
   int64_t least = flow.served;
-  for (const auto& [client, other] : best->second) {
+  for (const auto& [client, other] : ring) {
+    if (IsHeld(client)) {
+      continue;
+    }
     least = std::min(least, other.served);
     credit = std::max(credit, other.credit);
   }
@@ -465,9 +513,7 @@ void Ledger::CheckPool(PoolKey key, const PoolRecord& pool, int64_t now_ns) cons
         "counts of tasks add up");
   Check(counts.workers == workers && counts.idle_workers == idle, "counts of workers add up");
   Check(counts.resting_workers <= suspects, "only a worker that left an old entry rests");
-  const auto ring = rings_.lower_bound({key, false, std::numeric_limits<int64_t>::min()});
-  const bool queued =
-      ring != rings_.end() && std::get<0>(ring->first) == key && !std::get<1>(ring->first);
+  const bool queued = BestRing(key, /*dedicated=*/false) != nullptr;
   if (queued && !pool.paused && !pool.removed) {
     Check(idle == counts.resting_workers, "no worker idles while a task is queued");
     Check(counts.resting_workers == 0 || scheduler_->NextDeadlineNs() <= now_ns + kLongestRestNs,

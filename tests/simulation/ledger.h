@@ -81,6 +81,9 @@ class Ledger {
   // --- told to the scheduler; call right after it was told ---
   void Submitted(TaskSlot slot, TaskRecord record, int64_t now_ns);
   void Cancelled(TaskSlot slot, EndCause cause, int64_t now_ns);
+  // Call before it is told.
+  void HoldClient(ClientKey client, bool held);
+  bool IsHeld(ClientKey client) const { return held_.contains(client); }
   void Began(TaskSlot slot, int64_t started_ns);
   void LeftLane(TaskSlot slot, EndCause reported, int64_t run_ns);
   // A dedicated worker that was ready for `slot` is not any more.
@@ -110,6 +113,8 @@ class Ledger {
   void Unqueue(TaskSlot slot);
   // Takes `slot` out because it ended.
   void Abandon(TaskSlot slot);
+  // The highest priority of a pool that has tasks of clients that are not held; null when none has.
+  const RingKey* BestRing(PoolKey pool, bool dedicated) const;
   // Takes `slot` as the one that was chosen; it has to be the right one.
   void Choose(TaskSlot slot);
 
@@ -129,6 +134,7 @@ class Ledger {
   std::vector<TaskSlot> waiting_;
   std::map<PoolKey, PoolRecord> pools_;
   std::map<RingKey, Ring> rings_;
+  std::set<ClientKey> held_;
   uint64_t last_order_ = 0;
   uint64_t read_order_ = 0;  // last_order_ when all actions had been read
 };

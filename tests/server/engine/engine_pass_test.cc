@@ -34,9 +34,8 @@ constexpr Caller kRoot = {.uid = 0, .privileged = true};
 class EnginePassTest : public ::testing::Test {
  protected:
   EnginePassTest() { StartEngine(nullptr); }
-  void StartEngine(log::Logger* log) {
+  void StartEngine(log::Logger* log, EngineOptions options = {}) {
     engine_.reset();
-    EngineOptions options;
     options.log = log;
     pool::PoolSpec native;
     native.name = "native";
@@ -575,6 +574,123 @@ TEST_F(EnginePassTest, APoolSaysWhyItIsDegraded) {
   EXPECT_EQ(heard[1].state, PoolState::kDegraded);
   EXPECT_THAT(engine_->Status().warnings,
               ElementsAre("pool native: module not found; check the path"));
+}
+
+// Sessions whose results may take 100 kB.
+class UnreadResultsTest : public EnginePassTest {
+ protected:
+  static constexpr size_t kMaxBytes = 100'000;
+  static constexpr size_t kValueBytes = 10'000;
+
+  UnreadResultsTest() {
+    EngineOptions options;
+    options.max_session_undelivered_bytes = kMaxBytes;
+    StartEngine(nullptr, options);
+  }
+  SessionId Open(const std::string& client_name, EventSink* sink, size_t tasks) {
+    SessionOptions options;
+    options.caller = kRoot;
+    options.client_name = client_name;
+    const SessionId session = engine_->OpenSession(options, sink);
+    std::vector<TaskSubmission> batch(tasks);
+    for (size_t i = 0; i < tasks; ++i) {
+      TaskOptions task;
+      task.pool = "native";
+      task.function = "f";
+      batch[i].options = std::make_shared<const TaskOptions>(std::move(task));
+      batch[i].tag = i;
+    }
+    engine_->SubmitBatch(session, std::move(batch));
+    Pass();
+    return session;
+  }
+  // Runs what the worker is given, at most `most` tasks; returns how many that were.
+  size_t Work(FakeWorker& worker, size_t most = 1'000) {
+    for (size_t done = 0; done < most; ++done) {
+      const TaskId id = Claim(worker);
+      if (id == 0) return done;
+      worker.Finish(id, std::string(kValueBytes, 'v'));
+      Pass();
+    }
+    return most;
+  }
+};
+
+TEST_F(UnreadResultsTest, AClientThatDoesNotReadGetsNoMoreWorkAndOthersDo) {
+  FakeWorker& worker = native().AddWorker();
+  RecordingSink sink;
+  const SessionId session = Open("slow", &sink, 100);  // its sink has taken the verdicts
+  const size_t before = Work(worker);
+  EXPECT_GE(before, kMaxBytes / kValueBytes - 1);
+  EXPECT_LT(before, 2 * kMaxBytes / kValueBytes);
+  EXPECT_TRUE(sink.paused);
+  const TaskId other = Submit();
+  EXPECT_EQ(Claim(worker), other);
+  worker.Finish(other);
+  Pass();
+  EXPECT_EQ(Info(other).state, TaskState::kSucceeded);
+  // It reads again: all its tasks have their ends, none is lost.
+  for (int i = 0; i < 100 && sink.ends.size() < 100; ++i) {
+    engine_->SinkWritable(session);
+    Pass();
+    Work(worker);
+  }
+  EXPECT_THAT(sink.ends, SizeIs(100));
+  EXPECT_FALSE(sink.closed.has_value());
+  EXPECT_FALSE(sink.paused);
+}
+
+TEST_F(UnreadResultsTest, WhatOutlivesTheSessionRunsWhenItIsGone) {
+  FakeWorker& worker = native().AddWorker();
+  RecordingSink sink;
+  const SessionId session = Open("slow", &sink, 100);
+  Work(worker);
+  TaskOptions detached;
+  detached.pool = "native";
+  detached.function = "f";
+  detached.detached = true;
+  TaskSubmission task;
+  task.options = std::make_shared<const TaskOptions>(std::move(detached));
+  task.tag = 1'000;
+  engine_->SubmitBatch(session, {task});
+  Pass();
+  EXPECT_EQ(Claim(worker), 0u);
+  engine_->CloseSession(session);
+  Pass();
+  EXPECT_EQ(Work(worker), 1u);
+}
+
+TEST_F(UnreadResultsTest, ASessionBesideOthersOfItsClientIsEndedInstead) {
+  FakeWorker& worker = native().AddWorker();
+  RecordingSink beside;
+  RecordingSink sink;
+  Open("program", &beside, 0);
+  Open("program", &sink, 100);
+  Work(worker, 3 * kMaxBytes / kValueBytes);
+  EXPECT_FALSE(sink.closed.has_value()) << "the other one would wait, too";
+  Work(worker);
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_TRUE(absl::IsResourceExhausted(*sink.closed));
+  EXPECT_THAT(std::string(sink.closed->message()), HasSubstr("that its client does not read"));
+  EXPECT_FALSE(beside.closed.has_value());
+}
+
+TEST_F(EnginePassTest, AnOrderThatNobodyWaitsForIsForgotten) {
+  FakeWorker& worker = native().AddWorker();
+  const TaskId id = Submit();
+  int answers = 0;
+  const auto count = [&answers](const absl::StatusOr<PoolInfo>&) { ++answers; };
+  const OrderId forgotten = engine_->DrainPool(kRoot, "native", count);
+  const OrderId awaited = engine_->DrainPool(kRoot, "native", count);
+  EXPECT_NE(forgotten, awaited);
+  engine_->CancelOrder(forgotten);
+  EXPECT_EQ(Claim(worker), id);
+  worker.Finish(id);
+  Pass();
+  EXPECT_EQ(answers, 1);
+  engine_->CancelOrder(awaited);  // of no effect any more
+  EXPECT_EQ(engine_->DrainPool(kRoot, "no-such-pool", count), 0u);
+  EXPECT_EQ(answers, 2);
 }
 
 }  // namespace

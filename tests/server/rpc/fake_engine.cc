@@ -292,25 +292,33 @@ absl::StatusOr<engine::PoolInfo> FakeEngine::GetPool(const std::string& name) co
                            absl::StrCat("no pool '", name, "'"), name);
 }
 
-void FakeEngine::ScalePool(const Caller&, const std::string& name, uint32_t size, PoolDone done) {
+engine::OrderId FakeEngine::ScalePool(const Caller&, const std::string& name, uint32_t size,
+                                      PoolDone done) {
   Note(absl::StrCat("ScalePool ", name, " ", size));
   engine::PoolInfo info;
   info.spec.name = name;
   info.spec.size = size;
   done(info);
+  return 0;
 }
-void FakeEngine::PausePool(const Caller&, const std::string& name, bool, PoolDone done) {
+engine::OrderId FakeEngine::PausePool(const Caller&, const std::string& name, bool, PoolDone done) {
   done(GetPool(name));
+  return 0;
 }
-void FakeEngine::DrainPool(const Caller&, const std::string& name, PoolDone done) {
+engine::OrderId FakeEngine::DrainPool(const Caller&, const std::string&, PoolDone) {
+  return kDrainOrder;
+}
+engine::OrderId FakeEngine::ReloadPool(const Caller&, const std::string& name, PoolDone done) {
   done(GetPool(name));
+  return 0;
 }
-void FakeEngine::ReloadPool(const Caller&, const std::string& name, PoolDone done) {
+engine::OrderId FakeEngine::DeletePool(const Caller&, const std::string& name, bool,
+                                       PoolDone done) {
   done(GetPool(name));
+  return 0;
 }
-void FakeEngine::DeletePool(const Caller&, const std::string& name, bool, PoolDone done) {
-  done(GetPool(name));
-}
+
+void FakeEngine::CancelOrder(engine::OrderId order) { Note(absl::StrCat("CancelOrder ", order)); }
 
 std::vector<engine::WorkerInfo> FakeEngine::ListWorkers(const std::string&) const { return {}; }
 

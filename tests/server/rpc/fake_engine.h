@@ -47,6 +47,7 @@ class FakeEngine final : public engine::Engine {
   std::map<engine::SessionId, Session> sessions;
   std::map<engine::TaskId, Task> tasks;
   std::vector<std::string> calls;  // "Cancel 7 force", ...
+  static constexpr engine::OrderId kDrainOrder = 7;
   // What tasks end with as soon as they are submitted; null: they stay queued.
   std::function<std::string(const Task&)> answer;
   absl::Status refuse_submits;
@@ -99,14 +100,18 @@ class FakeEngine final : public engine::Engine {
                                               const pool::PoolSpec& spec) override;
   absl::StatusOr<engine::PoolInfo> GetPool(const std::string& name) const override;
   std::vector<engine::PoolInfo> ListPools() const override { return {}; }
-  void ScalePool(const engine::Caller& caller, const std::string& name, uint32_t size,
-                 PoolDone done) override;
-  void PausePool(const engine::Caller& caller, const std::string& name, bool paused,
-                 PoolDone done) override;
-  void DrainPool(const engine::Caller& caller, const std::string& name, PoolDone done) override;
-  void ReloadPool(const engine::Caller& caller, const std::string& name, PoolDone done) override;
-  void DeletePool(const engine::Caller& caller, const std::string& name, bool force,
-                  PoolDone done) override;
+  engine::OrderId ScalePool(const engine::Caller& caller, const std::string& name, uint32_t size,
+                            PoolDone done) override;
+  engine::OrderId PausePool(const engine::Caller& caller, const std::string& name, bool paused,
+                            PoolDone done) override;
+  // Has no effect, ever.
+  engine::OrderId DrainPool(const engine::Caller& caller, const std::string& name,
+                            PoolDone done) override;
+  engine::OrderId ReloadPool(const engine::Caller& caller, const std::string& name,
+                             PoolDone done) override;
+  engine::OrderId DeletePool(const engine::Caller& caller, const std::string& name, bool force,
+                             PoolDone done) override;
+  void CancelOrder(engine::OrderId order) override;
   std::vector<engine::WorkerInfo> ListWorkers(const std::string& pool) const override;
   absl::StatusOr<engine::WorkerInfo> SignalWorker(const engine::Caller& caller,
                                                   const std::string& pool, uint32_t index,

@@ -228,6 +228,22 @@ TEST_F(UnaryCallsTest, ClientThatStopsWaitingLeavesNoWaitBehind) {
   }
 }
 
+TEST_F(UnaryCallsTest, ClientThatStopsWaitingForAPoolLeavesNoOrderBehind) {
+  const auto pools = v1::PoolService::NewStub(Connect());
+  v1::DrainPoolRequest request;
+  request.set_name("default");
+  v1::Pool pool;
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(50));
+  EXPECT_EQ(pools->Drain(&context, request, &pool).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  const std::string cancelled = absl::StrCat("CancelOrder ", FakeEngine::kDrainOrder);
+  bool seen = false;
+  while (!seen) {
+    engine_.RunOnThread([&] { seen = absl::c_linear_search(engine_.calls, cancelled); });
+  }
+}
+
 TEST_F(UnaryCallsTest, CancelAnswersWithTheTaskAsItIsAfterwards) {
   v1::CancelTaskRequest request;
   request.set_task_id(SubmitEcho());

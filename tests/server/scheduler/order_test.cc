@@ -179,5 +179,66 @@ TEST_F(OrderTest, ManyPrioritiesLeaveNothingBehind) {
   EXPECT_EQ(scheduler_.footprint().flows, 0U);
 }
 
+class HoldTest : public SchedulerTest {
+ protected:
+  static TaskSpec Of(ClientKey client, int32_t priority = 0) {
+    return TaskSpec{.client = client, .priority = priority};
+  }
+};
+
+TEST_F(HoldTest, NothingOfAHeldClientBeginsOthersGoOn) {
+  scheduler_.HoldClient(1, true, now_);
+  Submit(1, Of(1, /*priority=*/5));
+  Submit(2, Of(2));
+  AddWorker(10);
+  EXPECT_THAT(Take(), ElementsAre("dispatch 2 w10 notify"));
+  Finish(10, 2);
+  EXPECT_THAT(Take(), ElementsAre("state 2 SUCCEEDED COMPLETED", "idle w10"));
+  EXPECT_EQ(scheduler_.counts(kPool).queued, 1U);
+  scheduler_.HoldClient(1, false, now_);
+  EXPECT_THAT(Take(), ElementsAre("dispatch 1 w10 notify"));
+}
+
+TEST_F(HoldTest, WhatWasQueuedBeforeIsHeldTooAndKeepsItsOrder) {
+  Submit(1, Of(1));
+  Submit(2, Of(1));
+  Submit(3, Of(2));
+  scheduler_.HoldClient(1, true, now_);
+  AddWorker(10);
+  EXPECT_THAT(Take(), ElementsAre("dispatch 3 w10 notify"));
+  scheduler_.HoldClient(1, false, now_);
+  Finish(10, 3);
+  EXPECT_THAT(Take(), ElementsAre("state 3 SUCCEEDED COMPLETED", "dispatch 1 w10 notify"));
+  Finish(10, 1);
+  EXPECT_THAT(Take(), ElementsAre("state 1 SUCCEEDED COMPLETED", "dispatch 2 w10 notify"));
+}
+
+TEST_F(HoldTest, ReturnedAndDedicatedTasksAreHeldAsWell) {
+  AddWorker(10);
+  Submit(1, Of(1));
+  Take();
+  scheduler_.HoldClient(1, true, now_);
+  TaskSpec dedicated = Of(1);
+  dedicated.dedicated = true;
+  Submit(2, dedicated);
+  Die(10, kNone);
+  AddWorker(11);
+  EXPECT_THAT(Take(), ElementsAre("state 1 QUEUED"));
+  scheduler_.HoldClient(1, false, now_);
+  EXPECT_THAT(Take(), ElementsAre("start worker for 2", "dispatch 1 w11 notify"));
+}
+
+TEST_F(HoldTest, HeldTasksCanBeCancelledAndExpire) {
+  scheduler_.HoldClient(1, true, now_);
+  Submit(1, Of(1));
+  TaskSpec expiring = Of(1);
+  expiring.queue_timeout_ns = kSecond;
+  Submit(2, expiring);
+  Cancel(1);
+  EXPECT_THAT(Take(), ElementsAre("state 1 CANCELLED CANCELLED_BY_CLIENT"));
+  Advance(kSecond);
+  EXPECT_THAT(Take(), ElementsAre("state 2 TIMED_OUT QUEUE_EXPIRED"));
+}
+
 }  // namespace
 }  // namespace prefork::scheduler
