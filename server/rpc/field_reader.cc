@@ -1,6 +1,7 @@
 #include "server/rpc/field_reader.h"
 
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "server/rpc/time_mapping.h"
 
 namespace prefork::rpc {
@@ -31,12 +32,12 @@ void FieldReader::CheckLength(absl::string_view field, absl::string_view text, s
 }
 
 void FieldReader::CheckNoNul(absl::string_view field, absl::string_view text) {
-  if (text.find('\0') != absl::string_view::npos) Add(field, "contains a NUL byte");
+  if (absl::StrContains(text, '\0')) Add(field, "contains a NUL byte");
 }
 
 void FieldReader::CheckEnvironment(absl::string_view field, absl::string_view name,
                                    absl::string_view value) {
-  if (name.empty() || name.find('=') != absl::string_view::npos) {
+  if (name.empty() || absl::StrContains(name, '=')) {
     Add(field, absl::StrCat("'", name,
                             "' can't name an environment variable: it is empty or has "
                             "an equals sign"));

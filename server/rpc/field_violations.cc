@@ -34,8 +34,8 @@ absl::Status FieldViolations::ToStatus() const {
     violation->set_field(field);
     violation->set_description(description);
   }
-  absl::Status status = engine::MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidField,
-                                          std::move(message));
+  absl::Status status =
+      engine::MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidField, message);
   status.SetPayload("type.googleapis.com/google.rpc.BadRequest",
                     absl::Cord(bad_request.SerializeAsString()));
   return status;

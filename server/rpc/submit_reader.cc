@@ -93,18 +93,19 @@ absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
 
 absl::Status SubmitReader::SetPayload(const v1::TaskSpec& spec, int index, v1::SubmitItem* item,
                                       engine::TaskSubmission* out) {
-  std::string payload =
-      item->payload().empty() ? PayloadOf(spec) : std::move(*item->mutable_payload());
+  std::string payload = std::move(*item->mutable_payload());
+  if (payload.empty()) payload = PayloadOf(spec);
   if (payload.size() <= engine_->options().inline_threshold_bytes) {
     out->payload = engine::Bytes(std::move(payload));
     return absl::OkStatus();
   }
-  const absl::Status size = CheckPayloadSize(payload.size(), engine_->options().max_payload_bytes,
-                                             absl::StrCat("items[", index, "].payload"));
+  absl::Status size = CheckPayloadSize(payload.size(), engine_->options().max_payload_bytes,
+                                       absl::StrCat("items[", index, "].payload"));
   if (!size.ok()) return size;
   absl::StatusOr<engine::Bytes> packed = engine_->Pack(std::move(payload), uid_);
-  if (packed.ok()) out->payload = *std::move(packed);
-  return packed.status();
+  if (!packed.ok()) return packed.status();
+  out->payload = *std::move(packed);
+  return absl::OkStatus();
 }
 
 }  // namespace prefork::rpc

@@ -50,7 +50,7 @@ void UploadCall::OnReadDone(bool ok) {
 }
 
 absl::Status UploadCall::TakeMessage() {
-  const absl::Status parsed = ParseMessage(inbound_, &request_);
+  absl::Status parsed = ParseMessage(inbound_, &request_);
   if (!parsed.ok()) return parsed;
   FieldViolations violations;
   switch (request_.part_case()) {
@@ -70,15 +70,14 @@ absl::Status UploadCall::TakeMessage() {
 
 absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
   const engine::EngineOptions& limits = rpc_.engine->options();
-  const absl::Status size =
-      CheckPayloadSize(payload_bytes, limits.max_payload_bytes, "payload_bytes");
+  absl::Status size = CheckPayloadSize(payload_bytes, limits.max_payload_bytes, "payload_bytes");
   if (!size.ok()) return size;
   FieldViolations violations;
   if (!spec->payload().empty()) {
     violations.Add("task.payload", "must be empty: the payload comes in the chunks that follow");
     return violations.ToStatus();
   }
-  const absl::Status request_id = CheckRequestId(spec->request_id(), "task.");
+  absl::Status request_id = CheckRequestId(spec->request_id(), "task.");
   if (!request_id.ok()) return request_id;
   auto options = ReadTaskOptions(*spec, "task.");
   if (!options.ok()) return options.status();
