@@ -39,7 +39,6 @@ namespace {
 namespace nb = nanobind;
 
 using client::Client;
-using client::ConnectOptions;
 
 // Copying a payload of so many bytes is worth giving the GIL away for.
 constexpr size_t kLargePayloadBytes = size_t{64} << 10;
@@ -250,7 +249,7 @@ NB_MODULE(_client, module) {
   module.def("quiesce", &WaitForGrpcEnd);
   module.def("usable_cpus", [] { return os::UsableCpus(); });
   DefineValue(module);
-  nb::class_<Template>(module, "Template");
+  const nb::class_<Template> template_type(module, "Template");
   nb::class_<PyInbox>(module, "Inbox")
       .def("submit", &PyInbox::Submit)
       .def("submit_one", &PyInbox::SubmitOne)
