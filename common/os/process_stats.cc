@@ -64,6 +64,19 @@ absl::StatusOr<ProcessStats> ReadProcessStats(pid_t pid) {
   return stats;
 }
 
+absl::StatusOr<int64_t> ReadPrivateRss(pid_t pid) {
+  const std::string path = absl::StrCat("/proc/", pid, "/statm");
+  absl::StatusOr<std::string> content = ReadSmallFile(path);
+  if (!content.ok()) return content.status();
+  const std::vector<absl::string_view> fields = absl::StrSplit(*content, ' ');
+  int64_t resident_pages, shared_pages;
+  if (fields.size() < 3 || !absl::SimpleAtoi(fields[1], &resident_pages) ||
+      !absl::SimpleAtoi(fields[2], &shared_pages)) {
+    return absl::InternalError(absl::StrCat(path, " does not look like proc(5) says"));
+  }
+  return (resident_pages - shared_pages) * sysconf(_SC_PAGESIZE);
+}
+
 absl::StatusOr<int64_t> ReadPssBytes(pid_t pid) {
   const std::string path = absl::StrCat("/proc/", pid, "/smaps_rollup");
   absl::StatusOr<std::string> content = ReadSmallFile(path);

@@ -24,6 +24,10 @@ struct ProcessStats {
 // NOT_FOUND when there is no such process.
 absl::StatusOr<ProcessStats> ReadProcessStats(pid_t pid);
 
+// Resident memory that is its own: without files and shared memory that it has mapped. NOT_FOUND when
+// there is no such process.
+absl::StatusOr<int64_t> ReadPrivateRss(pid_t pid);
+
 // Proportional set size: private memory plus the fair share of shared pages. Costs a page-table
 // walk.
 absl::StatusOr<int64_t> ReadPssBytes(pid_t pid);

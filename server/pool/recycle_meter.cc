@@ -24,9 +24,8 @@ bool RecycleMeter::TasksDone(uint64_t count, pid_t pid, int64_t now_ns) {
 }
 
 absl::StatusOr<int64_t> RecycleMeter::ReadProcessRss(pid_t pid) {
-  const absl::StatusOr<os::ProcessStats> stats = os::ReadProcessStats(pid);
-  if (!stats.ok()) return stats.status();
-  return stats->rss_bytes;
+  // Segments stay mapped in a worker after their tasks, and are not its own.
+  return os::ReadPrivateRss(pid);
 }
 
 }  // namespace prefork::pool

@@ -13,7 +13,7 @@
 namespace prefork::pool {
 
 // Counts what one worker has done and says when it reached its pool's bounds on tasks or resident
-// memory. Its age needs no counting. Memory is read rarely, as that is a system call.
+// memory of its own. Its age needs no counting. Memory is read rarely, as that is a system call.
 class RecycleMeter {
  public:
   using ReadRss = std::function<absl::StatusOr<int64_t>(pid_t)>;
