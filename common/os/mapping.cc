@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -41,6 +42,10 @@ absl::StatusOr<std::span<std::byte>> Mapping::LeaveCopy() {
   const std::span<std::byte> left(data_, size_);
   data_ = static_cast<std::byte*>(elsewhere);
   return left;
+}
+
+void Mapping::Populate(size_t size_bytes) {
+  madvise(data_, std::min(size_bytes, size_), MADV_POPULATE_WRITE);
 }
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {

@@ -58,6 +58,17 @@ absl::StatusOr<Fd> CreateSealedMemfd(const char* name, size_t size_bytes) {
   return fd;
 }
 
+absl::StatusOr<Fd> ReopenReadOnly(int fd) {
+  const std::string path = absl::StrCat("/proc/self/fd/", fd);
+  Fd opened(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!opened.valid()) return ErrnoStatus(errno, absl::StrCat("open ", path, " for reading"));
+  return opened;
+}
+
+void DiscardPages(int fd, size_t size_bytes) {
+  fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size_bytes));
+}
+
 absl::StatusOr<uint64_t> CheckSealedMemfd(int fd) {
   const int seals = fcntl(fd, F_GET_SEALS);
   if (seals < 0) {

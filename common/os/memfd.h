@@ -15,6 +15,12 @@ namespace prefork::os {
 // RESOURCE_EXHAUSTED when memory or descriptors run out.
 absl::StatusOr<Fd> CreateSealedMemfd(const char* name, size_t size_bytes);
 
+// Opens the file of a descriptor once more, for reading only: for somebody who must not write.
+absl::StatusOr<Fd> ReopenReadOnly(int fd);
+// Gives all pages of a memory file back to the kernel, also from under those who have it mapped:
+// they read zeros from then on. The size stays.
+void DiscardPages(int fd, size_t size_bytes);
+
 // Checks a memory file that came from elsewhere: a regular memfd whose size can't change. Returns
 // its size. FAILED_PRECONDITION says which seal is missing.
 absl::StatusOr<uint64_t> CheckSealedMemfd(int fd);

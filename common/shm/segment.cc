@@ -17,6 +17,9 @@
 // ever. So recycled memory only goes back to the user it was leased to before; it is useless to
 // clear it for another one.
 //
+// Whoever holds a mapping without a lease must not keep the memory from the kernel: it is freed by
+// punching the pages out of the file, not only by closing it.
+//
 // Death of a holder: a reference lives in the daemon, in the lease of a worker or client, and goes
 // with that. The deleter holds the pool weakly: a segment that outlives its pool is just freed.
 #include "common/shm/segment.h"
@@ -53,18 +56,18 @@ absl::StatusOr<SegmentRef> SegmentPool::Lease(size_t size_bytes, uint32_t owner_
   if (size_bytes > options_.max_total_bytes) return TooMuch(size_bytes);
   const size_t class_bytes = ClassBytes(size_bytes);
   uint64_t id;
+  Segments trimmed;
   {
     absl::MutexLock lock(&mutex_);
-    id = next_id_++;
     if (std::unique_ptr<Segment> warm = TakeWarmLocked(class_bytes, owner_uid); warm != nullptr) {
-      warm->id_ = id;
-      leased_bytes_ += class_bytes;
       return Wrap(std::move(warm), owner_uid);
     }
+    id = next_id_++;
     if (leased_bytes_ + class_bytes > options_.max_total_bytes) return TooMuch(size_bytes);
-    TrimWarmLocked(options_.max_total_bytes - leased_bytes_ - class_bytes);
+    trimmed = TrimWarmLocked(options_.max_total_bytes - leased_bytes_ - class_bytes);
     leased_bytes_ += class_bytes;  // taken now, so that the slow part can go without the lock
   }
+  Free(std::move(trimmed));
   absl::StatusOr<std::unique_ptr<Segment>> fresh = Allocate(id, class_bytes);
   if (!fresh.ok()) {
     absl::MutexLock lock(&mutex_);
@@ -72,6 +75,16 @@ absl::StatusOr<SegmentRef> SegmentPool::Lease(size_t size_bytes, uint32_t owner_
     return fresh.status();
   }
   return Wrap(*std::move(fresh), owner_uid);
+}
+
+SegmentRef SegmentPool::LeaseWarm(size_t size_bytes, uint32_t owner_uid) {
+  if (size_bytes == 0 || size_bytes > options_.max_total_bytes) return nullptr;
+  std::unique_ptr<Segment> warm;
+  {
+    absl::MutexLock lock(&mutex_);
+    warm = TakeWarmLocked(ClassBytes(size_bytes), owner_uid);
+  }
+  return warm == nullptr ? nullptr : Wrap(std::move(warm), owner_uid);
 }
 
 absl::StatusOr<std::unique_ptr<Segment>> SegmentPool::Allocate(uint64_t id, size_t bytes) {
@@ -94,12 +107,25 @@ SegmentRef SegmentPool::Wrap(std::unique_ptr<Segment> segment, uint32_t owner_ui
 
 void SegmentPool::Return(std::unique_ptr<Segment> segment, uint32_t owner_uid) {
   const size_t bytes = segment->capacity_bytes();
-  absl::MutexLock lock(&mutex_);
-  leased_bytes_ -= bytes;
-  if (bytes > options_.max_warm_bytes) return;
-  TrimWarmLocked(options_.max_warm_bytes - bytes);
-  warm_bytes_ += bytes;
-  warm_.push_back({owner_uid, std::move(segment)});
+  Segments trimmed;
+  {
+    absl::MutexLock lock(&mutex_);
+    leased_bytes_ -= bytes;
+    if (bytes > options_.max_warm_bytes) {
+      trimmed.push_back(std::move(segment));
+    } else {
+      trimmed = TrimWarmLocked(options_.max_warm_bytes - bytes);
+      warm_bytes_ += bytes;
+      warm_.push_back({owner_uid, std::move(segment)});
+    }
+  }
+  Free(std::move(trimmed));
+}
+
+void SegmentPool::Free(Segments segments) {
+  for (const std::unique_ptr<Segment>& segment : segments) {
+    os::DiscardPages(segment->fd(), segment->capacity_bytes());
+  }
 }
 
 // The most recently returned one fits best: its pages are likeliest in the caches.
@@ -109,16 +135,21 @@ std::unique_ptr<Segment> SegmentPool::TakeWarmLocked(size_t class_bytes, uint32_
     std::unique_ptr<Segment> segment = std::move(warm->segment);
     warm_.erase(std::next(warm).base());
     warm_bytes_ -= class_bytes;
+    leased_bytes_ += class_bytes;
+    segment->id_ = next_id_++;
     return segment;
   }
   return nullptr;
 }
 
-void SegmentPool::TrimWarmLocked(size_t keep_bytes) {
+SegmentPool::Segments SegmentPool::TrimWarmLocked(size_t keep_bytes) {
+  Segments trimmed;
   while (warm_bytes_ > keep_bytes) {
     warm_bytes_ -= warm_.front().segment->capacity_bytes();
+    trimmed.push_back(std::move(warm_.front().segment));
     warm_.pop_front();
   }
+  return trimmed;
 }
 
 absl::Status SegmentPool::TooMuch(size_t size_bytes) const {
@@ -138,8 +169,12 @@ size_t SegmentPool::warm_bytes() const {
 }
 
 void SegmentPool::TrimWarm() {
-  absl::MutexLock lock(&mutex_);
-  TrimWarmLocked(0);
+  Segments trimmed;
+  {
+    absl::MutexLock lock(&mutex_);
+    trimmed = TrimWarmLocked(0);
+  }
+  Free(std::move(trimmed));
 }
 
 }  // namespace prefork::shm

@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
@@ -52,6 +53,9 @@ class SegmentPool : public std::enable_shared_from_this<SegmentPool> {
   // cleared; it only ever goes back to the same `owner_uid`, because a former holder may have kept
   // it mapped. IDs are never used twice, also not for recycled memory.
   absl::StatusOr<SegmentRef> Lease(size_t size_bytes, uint32_t owner_uid);
+  // The same, if there is warm memory for it; else null. Quick: Lease may take long, since fresh
+  // memory has to be cleared.
+  SegmentRef LeaseWarm(size_t size_bytes, uint32_t owner_uid);
   size_t leased_bytes() const;
   size_t warm_bytes() const;
   // Gives all warm memory back to the kernel.
@@ -67,9 +71,14 @@ class SegmentPool : public std::enable_shared_from_this<SegmentPool> {
   static absl::StatusOr<std::unique_ptr<Segment>> Allocate(uint64_t id, size_t bytes);
   SegmentRef Wrap(std::unique_ptr<Segment> segment, uint32_t owner_uid);
   void Return(std::unique_ptr<Segment> segment, uint32_t owner_uid);
+  using Segments = std::vector<std::unique_ptr<Segment>>;
+  // Frees their memory, whoever has it mapped. Slow; without the lock.
+  static void Free(Segments segments);
+  // Leased under a new ID; null: none fits.
   std::unique_ptr<Segment> TakeWarmLocked(size_t class_bytes, uint32_t owner_uid)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void TrimWarmLocked(size_t keep_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Takes out what has to be freed.
+  [[nodiscard]] Segments TrimWarmLocked(size_t keep_bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status TooMuch(size_t size_bytes) const;
 
   const SegmentPoolOptions options_;
