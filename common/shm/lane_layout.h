@@ -11,7 +11,7 @@
 namespace prefork::shm {
 
 inline constexpr uint64_t kLaneMagic = 0x314e4c4b46525050;  // "PPRFKLN1"
-inline constexpr uint32_t kLaneVersion = 1;
+inline constexpr uint32_t kLaneVersion = 2;
 inline constexpr size_t kCacheLine = 64;
 
 // States of a record's claim word. The producer writes kReady when it publishes; after that the
@@ -102,12 +102,13 @@ struct TaskRecord {
   uint32_t attempt;  // 1 for the first
   uint32_t flags;
   uint64_t segment_id;      // 0: the payload is inline
+  uint64_t payload_offset;  // in the segment
   uint64_t payload_bytes;   // inline: in this record; else in the segment
   uint32_t function_bytes;  // function name (native, python); empty for the command runtime
   uint32_t content_type_bytes;
   // function name, content type, inline payload
 };
-static_assert(sizeof(TaskRecord) == 40);
+static_assert(sizeof(TaskRecord) == 48);
 
 // Bytes of each of a lane's rings, unless LaneOptions say otherwise; a power of two.
 inline constexpr size_t kRingBytes = size_t{128} << 10;

@@ -24,6 +24,8 @@ class SegmentMap {
   size_t size() const { return mapping_.size(); }
   std::span<std::byte> bytes() { return mapping_.bytes(); }
   std::span<const std::byte> bytes() const { return mapping_.bytes(); }
+  // See os::Mapping.
+  absl::StatusOr<std::span<std::byte>> LeaveCopy() { return mapping_.LeaveCopy(); }
 
  private:
   friend class SegmentMaps;

@@ -44,6 +44,9 @@ struct LimitsConfig {
   uint64_t inline_payload_bytes = 16 << 10;
   uint64_t segment_bytes = uint64_t{1} << 30;
   uint64_t warm_segment_bytes = uint64_t{256} << 20;
+  uint64_t client_segments = 1024;
+  uint64_t client_segment_bytes = uint64_t{512} << 20;
+  uint64_t clients_segment_bytes = uint64_t{768} << 20;
   uint64_t events = 200'000;
   uint64_t event_bytes = uint64_t{64} << 20;
   uint64_t session_tasks = 500'000;

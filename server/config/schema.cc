@@ -41,7 +41,7 @@ Slot InPool(Config& /*config*/, pool::PoolSpec& pool) {
   return &(pool.*kMember);
 }
 
-const std::array<Key, 43> kKeys = {{
+const std::array<Key, 46> kKeys = {{
     {"daemon",
      "socket",
      {ValueType::kPath},
@@ -144,6 +144,21 @@ const std::array<Key, 43> kKeys = {{
      "Part of it that may be kept for reuse: warm memory is many times faster than fresh.",
      InConfig<&Config::limits, &LimitsConfig::warm_segment_bytes>},
     {"limits",
+     "client_segments",
+     {ValueType::kCount, 0, kMaxCount},
+     "Segments that one client on this host may hold at a time, for payloads and values.",
+     InConfig<&Config::limits, &LimitsConfig::client_segments>},
+    {"limits",
+     "client_segment_bytes",
+     {ValueType::kBytes},
+     "Bytes of them. A client that needs more sends and gets the rest in chunks.",
+     InConfig<&Config::limits, &LimitsConfig::client_segment_bytes>},
+    {"limits",
+     "clients_segment_bytes",
+     {ValueType::kBytes},
+     "The same for all clients together; the rest of limits.segments is left to values.",
+     InConfig<&Config::limits, &LimitsConfig::clients_segment_bytes>},
+    {"limits",
      "events",
      {ValueType::kCount, 1000, kMaxCount},
      "Events kept, so that a watch can resume where it was.",
@@ -225,7 +240,8 @@ const std::array<Key, 43> kKeys = {{
     {"pool",
      "max_worker_rss",
      {ValueType::kBytes},
-     "A worker is replaced between two tasks when its resident set is larger. 0: never.",
+     "A worker is replaced between two tasks when its own resident memory, without what it "
+     "shares, is larger. 0: never.",
      InPool<&pool::PoolSpec::max_worker_rss_bytes>},
     {"pool",
      "max_queued_tasks",

@@ -162,7 +162,7 @@ absl::StatusOr<Admission::Accepted> Admission::Submit(uint32_t uid, scheduler::C
       return Accepted{*first, true};
     }
   }
-  const size_t payload_bytes = task.payload.size();
+  const size_t payload_bytes = task.payload.owned_bytes();
   if (pool_->unfinished >= pool_->spec().max_queued_tasks) return QueueFull(*pool_);
   if (pool_->queued_bytes + payload_bytes > pool_->spec().max_queued_bytes) {
     return QueueBytesFull(*pool_, payload_bytes);

@@ -47,6 +47,10 @@ class Engine {
   virtual absl::StatusOr<Bytes> Pack(std::string bytes, uint32_t owner_uid) = 0;
   virtual const EngineOptions& options() const = 0;
 
+  // Makes room for a segment of `size_bytes`: forgets finished tasks that hold some, the oldest
+  // first. False: there are none left.
+  virtual bool EvictSegments(size_t size_bytes) = 0;
+
   // --- sessions ---
   // `sink` is not owned and stays until CloseSession has returned.
   virtual SessionId OpenSession(const SessionOptions& options, EventSink* sink) = 0;

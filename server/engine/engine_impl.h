@@ -38,6 +38,7 @@ class EngineImpl final : public Engine {
   shm::SegmentPool& segments() override { return *core_.segments; }
   absl::StatusOr<Bytes> Pack(std::string bytes, uint32_t owner_uid) override;
   const EngineOptions& options() const override { return core_.options; }
+  bool EvictSegments(size_t size_bytes) override;
 
   SessionId OpenSession(const SessionOptions& options, EventSink* sink) override;
   void CloseSession(SessionId session) override;

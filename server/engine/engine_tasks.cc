@@ -45,6 +45,11 @@ absl::StatusOr<std::pair<TaskId, bool>> EngineImpl::Submit(const Caller& caller,
   return std::make_pair(core_.tasks.at(accepted->slot).id, accepted->existing);
 }
 
+bool EngineImpl::EvictSegments(size_t size_bytes) {
+  admission_.ForgetOptions();  // a predecessor may be among the evicted
+  return life_.EvictSegments(size_bytes);
+}
+
 absl::StatusOr<TaskInfo> EngineImpl::Get(const Caller& caller, TaskId id) const {
   const absl::StatusOr<TaskSlot> slot = FindTask(caller, id);
   if (!slot.ok()) return slot.status();
@@ -127,6 +132,13 @@ absl::StatusOr<TaskId> EngineImpl::Retry(const Caller& caller, TaskId id) {
   if (!slot.ok()) return slot.status();
   const TaskRecord& record = core_.tasks.at(*slot);
   if (!scheduler::IsTerminal(record.state)) return NotTerminal(id, "cancel it or wait for its end");
+  if (record.payload.given_back()) {
+    return MakeError(absl::StatusCode::kFailedPrecondition, reason::kPayloadNotKept,
+                     absl::StrCat("task ", id,
+                                  " had its payload in a segment of its client, which "
+                                  "has it back; submit it once more"),
+                     absl::StrCat(id));
+  }
   TaskSubmission again;
   again.options = record.options;
   again.payload = record.payload;

@@ -64,6 +64,7 @@ FeedResult FeedLane(WorkerLink& link, TaskSlot slot, const TaskRecord& task, uin
       .attempt = attempt,
       .flags = flags,
       .segment_id = segment ? segment->id() : 0,
+      .payload_offset = task.payload.offset(),
       .payload_bytes = task.payload.size(),
       .function_bytes = static_cast<uint32_t>(task.options->function.size()),
       .content_type_bytes = static_cast<uint32_t>(task.options->content_type.size()),

@@ -53,7 +53,7 @@ struct PoolEntry {
   int64_t idle_timeout_ns = INT64_MAX;
   int64_t unused_since_ns = 0;
   uint64_t finished = 0;
-  uint64_t queued_bytes = 0;  // payloads of the unfinished
+  uint64_t queued_bytes = 0;  // payloads of the unfinished, less what clients lend
 
   // What the last pool event said.
   PoolState reported_state = PoolState::kDeleted;

@@ -229,7 +229,7 @@ void PoolManager::OnTaskEnd(const TaskRecord& task) {
   if (pool == nullptr) return;
   --pool->unfinished;
   ++pool->finished;
-  pool->queued_bytes -= task.payload.size();
+  pool->queued_bytes -= task.payload.owned_bytes();
   if (pool->unfinished > 0) return;
   pool->dirty |= !pool->effects.empty();
   NoteUnused(*pool);

@@ -25,6 +25,12 @@ auto Fields(const TaskOptions& options) {
                   options.dedicated, options.detached);
 }
 
+// Of a payload that was given back only the size is known.
+bool SamePayload(const Bytes& first, const Bytes& second) {
+  if (first.given_back()) return first.size() == second.size();
+  return first.view() == second.view();
+}
+
 }  // namespace
 
 bool SameOptions(const TaskOptions& a, const TaskOptions& b) {
@@ -39,7 +45,7 @@ absl::StatusOr<TaskSlot> RequestIds::Find(uint32_t uid, const TaskSubmission& su
   if (it == slots_.end()) return kNone;
   const TaskRecord& first = tasks_->at(it->second);
   if (SameOptions(*first.options, *submission.options) &&
-      first.payload.view() == submission.payload.view()) {
+      SamePayload(first.payload, submission.payload)) {
     return it->second;
   }
   return MakeError(

@@ -9,6 +9,7 @@
 //         measured has none.
 //   4. The end is logged and told: the task's session gets a reference and keeps the task until its
 //      sink has taken the end; a task without session goes to FinishedTasks at once.
+//      A payload that a client lent is given back first: the client may write into it from then on.
 //   5. FinishedTasks says when it has to go; Forget tells the scheduler and the table.
 //
 // What arrives about a task after its end (late output) is kept and not announced: `finished` is the
@@ -26,6 +27,15 @@ namespace prefork::engine {
 
 using scheduler::EndCause;
 using scheduler::TaskState;
+
+namespace {
+
+// Memory that nobody has any more when the task has gone.
+size_t FreedWith(const Bytes& bytes) {
+  return bytes.segment().use_count() == 1 ? bytes.footprint_bytes() : 0;
+}
+
+}  // namespace
 
 ExitReport& TaskLife::Draft(TaskRecord& record) {
   TaskOutcome& outcome = record.EnsureOutcome();
@@ -190,6 +200,7 @@ void TaskLife::Finish(TaskSlot slot, TaskRecord& record) {
   }
   --core_->unfinished;
   on_end_(record);
+  record.payload.GiveBack();
   Emit(slot, record);
   if (record.session == kNone) core_->finished.Add(slot, core_->now_ns);
   if (!record.has_waiters) return;
@@ -256,10 +267,8 @@ bool TaskLife::EvictSegments(size_t bytes) {
     const TaskSlot slot = core_->finished.TakeSegmentHolder();
     if (slot == kNone) return false;
     const TaskRecord& record = core_->tasks.at(slot);
-    if (record.payload.segment()) freed += record.payload.footprint_bytes();
-    if (record.outcome && record.outcome->value.segment()) {
-      freed += record.outcome->value.footprint_bytes();
-    }
+    freed += FreedWith(record.payload);
+    if (record.outcome) freed += FreedWith(record.outcome->value);
     Forget(slot);
   }
   return true;

@@ -29,8 +29,11 @@ class Bytes {
  public:
   Bytes() = default;
   explicit Bytes(std::string inline_bytes) : inline_(std::move(inline_bytes)) {}
-  // The first `size_bytes` of the segment; no more than its capacity.
-  Bytes(shm::SegmentRef segment, size_t size_bytes);
+  // Whose segment it is: the task's alone, or lent by a client, which may use it for other tasks and
+  // again after this one.
+  enum class Owner : uint8_t { kTask, kClient };
+  // `size_bytes` of the segment from `offset` on; no more than its capacity.
+  Bytes(shm::SegmentRef segment, size_t size_bytes, size_t offset = 0, Owner owner = Owner::kTask);
   Bytes(const Bytes& other);
   Bytes& operator=(const Bytes& other);
   Bytes(Bytes&&) = default;
@@ -41,13 +44,24 @@ class Bytes {
   std::string_view view() const;
   // Null when the bytes are inline.
   const shm::SegmentRef& segment() const { return segment_ ? segment_->segment : kNoSegment; }
-  // Memory held: the segment's whole capacity when there is one.
+  // Where they begin in the segment.
+  size_t offset() const { return segment_ ? segment_->offset : 0; }
+  bool is_lent() const { return segment_ && segment_->owner == Owner::kClient; }
+  // Gives a lent segment up; the size stays known. The view is empty then.
+  void GiveBack();
+  bool given_back() const { return segment_ && segment_->segment == nullptr; }
+  // The size, unless the memory is counted where it was leased.
+  size_t owned_bytes() const { return is_lent() ? 0 : size(); }
+  // Memory held: the segment's whole capacity when there is one. What is lent counts where it was
+  // leased.
   size_t footprint_bytes() const;
 
  private:
   struct Part {
-    shm::SegmentRef segment;
+    shm::SegmentRef segment;  // null: given back
     size_t size_bytes;
+    size_t offset;
+    Owner owner;
   };
   static inline const shm::SegmentRef kNoSegment;
   std::string inline_;

@@ -4,6 +4,7 @@
 //   engine      owns tasks and pools
 //   acceptor    takes connections, names the peers
 //   gRPC's      reactors: translate and post
+//   segments    serves the second socket, of clients on this host; another thread allocates for it
 //
 // Up: sockets (so that a second daemon fails before it starts a process), engine, server, acceptor,
 // READY=1 when the pools accept work.
@@ -28,6 +29,7 @@
 #include "absl/time/clock.h"
 #include "common/os/signal.h"
 #include "common/os/wait_status.h"
+#include "common/segments/protocol.h"
 #include "server/main/daemon_options.h"
 
 namespace prefork::main {
@@ -97,7 +99,10 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(Options options) {
 }
 
 Daemon::Daemon(Options options)
-    : options_(std::move(options)), config_(options_.loaded.config), log_(*options_.log) {}
+    : options_(std::move(options)),
+      config_(options_.loaded.config),
+      log_(*options_.log),
+      segment_leases_(ToLeaseLimits(config_)) {}
 
 Daemon::~Daemon() { TearDown(); }
 
@@ -131,6 +136,17 @@ absl::Status Daemon::OpenSockets() {
     if (!listener.ok()) return listener.status();
     listener_.emplace(*std::move(listener));
   }
+  absl::StatusOr<rpc::UnixListener> segments = rpc::UnixListener::CreateBeside(
+      {.path = absl::StrCat(config_.daemon.socket, segments::kSocketSuffix),
+       .mode = static_cast<mode_t>(config_.daemon.socket_mode),
+       .group = config_.daemon.socket_group,
+       .type = SOCK_SEQPACKET});
+  if (segments.ok()) {
+    segment_socket_.emplace(*std::move(segments));
+  } else {
+    log_.Warning(absl::StrCat("large payloads of clients on this host travel in chunks: ",
+                              segments.status().message()));
+  }
   addresses_.push_back(absl::StrCat("unix:", config_.daemon.socket));
   if (!config_.tls.listen.empty()) addresses_.push_back(config_.tls.listen);
   return absl::OkStatus();
@@ -158,7 +174,19 @@ absl::Status Daemon::StartServer() {
   absl::StatusOr<rpc::AccessPolicy> policy =
       rpc::AccessPolicy::Create(geteuid(), config_.daemon.allow_users);
   if (!policy.ok()) return policy.status();
+  if (segment_socket_.has_value()) {
+    absl::StatusOr<std::unique_ptr<rpc::SegmentListener>> listener =
+        rpc::SegmentListener::Start({.socket = segment_socket_->fd(),
+                                     .policy = *policy,
+                                     .engine = engine_.get(),
+                                     .leases = &segment_leases_,
+                                     .log = &log_});
+    if (!listener.ok()) return listener.status();
+    segment_listener_ = *std::move(listener);
+  }
   rpc::RpcContext context;
+  context.leases = segment_listener_ == nullptr ? nullptr : &segment_leases_;
+  context.values = segment_listener_.get();
   context.engine = engine_.get();
   context.peers = &peers_;
   context.control = this;
@@ -365,8 +393,12 @@ void Daemon::TearDown() {
   acceptor_.reset();
   if (server_ != nullptr) server_->Shutdown(absl::Now() + kServerGrace);
   if (engine_ != nullptr) engine_->Stop();
+  if (segment_listener_ != nullptr) segment_listener_->Stop();
   server_.reset();
   engine_.reset();
+  // After the engine and its segments: what clients still look at is not given back under their eyes.
+  segment_listener_.reset();
+  segment_socket_.reset();
   listener_.reset();
 }
 

@@ -16,12 +16,14 @@
 #include "common/os/fd.h"
 #include "server/config/loader.h"
 #include "server/engine/engine.h"
+#include "server/engine/segment_leases.h"
 #include "server/main/idle_watch.h"
 #include "server/main/reload_plan.h"
 #include "server/main/systemd_notify.h"
 #include "server/rpc/acceptor.h"
 #include "server/rpc/peer_registry.h"
 #include "server/rpc/rpc_context.h"
+#include "server/rpc/segment_listener.h"
 #include "server/rpc/server.h"
 #include "server/rpc/unix_listener.h"
 
@@ -82,6 +84,10 @@ class Daemon : private rpc::DaemonControl {
   std::vector<std::string> addresses_;
   rpc::PeerRegistry peers_;
   std::unique_ptr<engine::Engine> engine_;
+  engine::SegmentLeases segment_leases_;
+  // Both empty where the second socket can't be had.
+  std::optional<rpc::UnixListener> segment_socket_;
+  std::unique_ptr<rpc::SegmentListener> segment_listener_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::Acceptor> acceptor_;
   std::optional<IdleWatch> idle_watch_;

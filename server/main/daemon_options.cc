@@ -30,6 +30,12 @@ engine::EngineOptions ToEngineOptions(const config::Config& config,
   return options;
 }
 
+engine::SegmentLeaseLimits ToLeaseLimits(const config::Config& config) {
+  return {.max_segments = config.limits.client_segments,
+          .max_bytes = config.limits.client_segment_bytes,
+          .max_total_bytes = config.limits.clients_segment_bytes};
+}
+
 log::Level ToLogLevel(config::LogLevel level) {
   switch (level) {
     case config::LogLevel::kDebug:

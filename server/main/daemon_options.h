@@ -7,6 +7,7 @@
 #include "common/log/logger.h"
 #include "server/config/config.h"
 #include "server/engine/options.h"
+#include "server/engine/segment_leases.h"
 
 // The configuration in the terms of those that act on it.
 namespace prefork::main {
@@ -14,6 +15,9 @@ namespace prefork::main {
 // `worker_program` is the one to use: an absolute path.
 engine::EngineOptions ToEngineOptions(const config::Config& config,
                                       const std::string& worker_program);
+
+// What clients on this host may have in their hands.
+engine::SegmentLeaseLimits ToLeaseLimits(const config::Config& config);
 
 log::Level ToLogLevel(config::LogLevel level);
 

@@ -55,7 +55,8 @@ void EventBatchWriter::AddEvent(uint64_t tag, const engine::EventRecord& event) 
 void EventBatchWriter::AddFinished(uint64_t tag, const engine::EventRecord& event,
                                    const engine::Bytes& value, std::string_view content_type,
                                    std::string_view error, const engine::ExitReport* report,
-                                   const std::vector<engine::ExitReport>* earlier) {
+                                   const std::vector<engine::ExitReport>* earlier,
+                                   uint64_t segment_id) {
   using Event = v1::TaskEvent;
   using Result = v1::TaskResult;
   // Anything but a plain success is rare, and its texts need care.
@@ -65,17 +66,22 @@ void EventBatchWriter::AddFinished(uint64_t tag, const engine::EventRecord& even
     message.set_tag(tag);
     ResultToProto(event.state, value, content_type, error, report, earlier,
                   message.mutable_finished());
+    if (segment_id != 0) {
+      message.mutable_finished()->clear_value();
+      message.mutable_finished()->set_value_segment_id(segment_id);
+    }
     body_.BytesField(v1::EventBatch::kEventsFieldNumber, message.SerializeAsString());
     return;
   }
   const auto state = static_cast<uint64_t>(ToProto(event.state));
   const std::string_view bytes =
-      value.size() <= kMaxInlineValueBytes ? value.view() : std::string_view();
+      segment_id == 0 && value.size() <= kMaxInlineValueBytes ? value.view() : std::string_view();
   const size_t result_size =
       WireWriter::Uint64FieldSize(Result::kStateFieldNumber, state) +
       WireWriter::BytesFieldSize(Result::kValueFieldNumber, bytes.size()) +
       WireWriter::BytesFieldSize(Result::kContentTypeFieldNumber, content_type.size()) +
-      WireWriter::Uint64FieldSize(Result::kValueBytesFieldNumber, value.size());
+      WireWriter::Uint64FieldSize(Result::kValueBytesFieldNumber, value.size()) +
+      WireWriter::Uint64FieldSize(Result::kValueSegmentIdFieldNumber, segment_id);
   const size_t event_size = WireWriter::Uint64FieldSize(Event::kTaskIdFieldNumber, event.task) +
                             WireWriter::Uint64FieldSize(Event::kTagFieldNumber, tag) +
                             WireWriter::MessageFieldSize(Event::kFinishedFieldNumber, result_size);
@@ -87,6 +93,7 @@ void EventBatchWriter::AddFinished(uint64_t tag, const engine::EventRecord& even
   body_.BytesField(Result::kValueFieldNumber, bytes);
   body_.BytesField(Result::kContentTypeFieldNumber, content_type);
   body_.Uint64Field(Result::kValueBytesFieldNumber, value.size());
+  body_.Uint64Field(Result::kValueSegmentIdFieldNumber, segment_id);
 }
 
 grpc::ByteBuffer EventBatchWriter::Take() {

@@ -21,11 +21,12 @@ class EventBatchWriter {
   void AddRejected(uint64_t tag, const absl::Status& why);
   // Any kind but kFinished.
   void AddEvent(uint64_t tag, const engine::EventRecord& event);
-  // `report` may be null; then `earlier` is not looked at.
+  // `report` may be null; then `earlier` is not looked at. `segment_id` not 0: the client has the
+  // value by that segment, and it is left out.
   void AddFinished(uint64_t tag, const engine::EventRecord& event, const engine::Bytes& value,
                    std::string_view content_type, std::string_view error,
-                   const engine::ExitReport* report,
-                   const std::vector<engine::ExitReport>* earlier);
+                   const engine::ExitReport* report, const std::vector<engine::ExitReport>* earlier,
+                   uint64_t segment_id = 0);
 
   bool empty() const { return size_bytes() == 0; }
   // Roughly: a range that may still grow counts as what it takes at most.

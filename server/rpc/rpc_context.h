@@ -12,12 +12,14 @@
 
 namespace prefork::engine {
 class Engine;
+class SegmentLeases;
 }  // namespace prefork::engine
 
 namespace prefork::rpc {
 
 class CallCounter;
 class PeerRegistry;
+class ValueSender;
 
 // What the services may ask of the process around them.
 class DaemonControl {
@@ -34,6 +36,9 @@ struct RpcContext {
   const PeerRegistry* peers = nullptr;
   DaemonControl* control = nullptr;
   CallCounter* calls = nullptr;  // the server's own
+  // Null where clients get no segments.
+  engine::SegmentLeases* leases = nullptr;
+  ValueSender* values = nullptr;
   pool::PoolSpec pool_defaults;  // for pools that clients create
   std::string version;
   std::vector<std::string> addresses;

@@ -33,6 +33,7 @@
 #include "server/rpc/message_io.h"
 #include "server/rpc/peer_registry.h"
 #include "server/rpc/status_mapping.h"
+#include "server/rpc/value_sender.h"
 
 namespace prefork::rpc {
 namespace {
@@ -68,7 +69,7 @@ SessionCall::SessionCall(const RpcContext& rpc, const engine::Caller& caller)
       caller_(caller),
       engine_(*rpc.engine),
       gate_(kMaxMessagesAhead, kMaxBytesAhead),
-      submit_reader_(rpc.engine, caller.uid),
+      submit_reader_(rpc.engine, rpc.leases, caller.uid),
       open_(rpc.calls) {}
 
 // --- gRPC's threads ---
@@ -146,8 +147,13 @@ absl::Status SessionCall::TakeOpen(const v1::OpenSession& open, size_t bytes) {
   options.progress = open.progress();
   options.exit_reports = open.exit_reports();
   options.resume.assign(open.resume_task_ids().begin(), open.resume_task_ids().end());
-  PostMessage(bytes, [options = std::move(options), credit = open.initial_credit()](
-                         SessionCall& call) { call.Open(options, credit); });
+  PostMessage(bytes, [options = std::move(options), credit = open.initial_credit(),
+                      token = open.segment_token(),
+                      over_bytes = open.segment_values_over_bytes()](SessionCall& call) {
+    call.segment_token_ = token;
+    call.segment_values_over_bytes_ = over_bytes;
+    call.Open(options, credit);
+  });
   return absl::OkStatus();
 }
 
@@ -233,7 +239,13 @@ void SessionCall::AddFinished(uint64_t tag, const engine::EventRecord& event,
                               const std::vector<engine::ExitReport>* earlier) {
   SpendCredit();
   --unfinished_;
-  batch_.AddFinished(tag, event, value, content_type, error, report, earlier);
+  batch_.AddFinished(tag, event, value, content_type, error, report, earlier, SendValue(value));
+}
+
+uint64_t SessionCall::SendValue(const engine::Bytes& value) {
+  if (rpc_.values == nullptr || segment_token_.empty()) return 0;
+  if (value.size() <= segment_values_over_bytes_) return 0;
+  return rpc_.values->Send(segment_token_, caller_.uid, value);
 }
 
 void SessionCall::SpendCredit() {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -75,6 +76,8 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void EndIfAllDone();
   void End(const absl::Status& status);
   void SpendCredit();
+  // The segment by which the client has got the value ahead of the event; 0: it has not.
+  uint64_t SendValue(const engine::Bytes& value);
   void AddCredit(uint64_t events);
 
   const RpcContext& rpc_;
@@ -98,6 +101,9 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   std::optional<absl::Status> end_;
   std::optional<uint64_t> credit_;  // events the client still takes; unset: any number
   uint64_t unfinished_ = 0;         // submitted or resumed, and neither rejected nor finished
+
+  std::string segment_token_;  // empty: values are not sent by segment
+  uint64_t segment_values_over_bytes_ = 0;
 
   // Of the write in flight.
   grpc::ByteBuffer outbound_;

@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "server/rpc/field_violations.h"
+#include "server/rpc/payload_segment.h"
 #include "server/rpc/task_from_proto.h"
 
 namespace prefork::rpc {
@@ -93,6 +94,19 @@ absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
 
 absl::Status SubmitReader::SetPayload(const v1::TaskSpec& spec, int index, v1::SubmitItem* item,
                                       engine::TaskSubmission* out) {
+  if (item->has_payload_segment()) {
+    return SetPayloadFrom(item->payload_segment(), absl::StrCat("items[", index, "]."), out);
+  }
+  if (item->spec().has_payload_segment()) {
+    return SetPayloadFrom(item->spec().payload_segment(), absl::StrCat("items[", index, "].spec."),
+                          out);
+  }
+  if (spec.has_payload_segment() && item->payload().empty()) {
+    if (spec.payload_segment().give()) {
+      return Violation("defaults.payload_segment.give", "can't be for all items; give it to one");
+    }
+    return SetPayloadFrom(spec.payload_segment(), "defaults.", out);
+  }
   std::string payload = std::move(*item->mutable_payload());
   if (payload.empty()) payload = PayloadOf(spec);
   if (payload.size() <= engine_->options().inline_threshold_bytes) {
@@ -105,6 +119,17 @@ absl::Status SubmitReader::SetPayload(const v1::TaskSpec& spec, int index, v1::S
   absl::StatusOr<engine::Bytes> packed = engine_->Pack(std::move(payload), uid_);
   if (!packed.ok()) return packed.status();
   out->payload = *std::move(packed);
+  return absl::OkStatus();
+}
+
+absl::Status SubmitReader::SetPayloadFrom(const v1::PayloadSegment& place, const std::string& path,
+                                          engine::TaskSubmission* out) {
+  absl::Status size = CheckPayloadSize(place.size_bytes(), engine_->options().max_payload_bytes,
+                                       path + "payload_segment.size_bytes");
+  if (!size.ok()) return size;
+  absl::StatusOr<engine::Bytes> payload = TakePayload(place, leases_, uid_, path);
+  if (!payload.ok()) return payload.status();
+  out->payload = *std::move(payload);
   return absl::OkStatus();
 }
 

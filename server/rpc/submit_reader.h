@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "prefork/v1/task_service.pb.h"
 #include "server/engine/engine.h"
+#include "server/engine/segment_leases.h"
 
 namespace prefork::rpc {
 
@@ -23,8 +24,10 @@ struct SubmitVerdict {
 // one cost one. Thread-compatible; meant for the session's read reactions.
 class SubmitReader {
  public:
-  // `engine` is not owned; only its thread-safe methods are used. `uid` owns the payloads.
-  SubmitReader(engine::Engine* engine, uint32_t uid) : engine_(engine), uid_(uid) {}
+  // `engine` is not owned; only its thread-safe methods are used. `leases` (not owned, may be null)
+  // are what clients name their segments from. `uid` owns the payloads.
+  SubmitReader(engine::Engine* engine, engine::SegmentLeases* leases, uint32_t uid)
+      : engine_(engine), leases_(leases), uid_(uid) {}
 
   // Payloads are moved out of `batch`.
   SubmitVerdict Read(v1::SubmitBatch* batch);
@@ -41,8 +44,11 @@ class SubmitReader {
                         engine::TaskSubmission* out);
   absl::Status SetPayload(const v1::TaskSpec& spec, int index, v1::SubmitItem* item,
                           engine::TaskSubmission* out);
+  absl::Status SetPayloadFrom(const v1::PayloadSegment& place, const std::string& path,
+                              engine::TaskSubmission* out);
 
   engine::Engine* const engine_;
+  engine::SegmentLeases* const leases_;
   const uint32_t uid_;
   std::string cached_defaults_;  // serialised
   SharedOptions cached_options_;

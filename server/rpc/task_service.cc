@@ -11,6 +11,7 @@
 #include "server/rpc/enum_mapping.h"
 #include "server/rpc/field_reader.h"
 #include "server/rpc/field_violations.h"
+#include "server/rpc/payload_segment.h"
 #include "server/rpc/read_output_call.h"
 #include "server/rpc/read_value_call.h"
 #include "server/rpc/session_call.h"
@@ -36,14 +37,22 @@ absl::StatusOr<engine::TaskSubmission> ReadSubmission(v1::TaskSpec* spec, const 
   if (!request_id.ok()) return request_id;
   auto options = ReadTaskOptions(*spec, "task.");
   if (!options.ok()) return options.status();
-  const absl::Status size = CheckPayloadSize(
-      spec->payload().size(), call.engine().options().max_payload_bytes, "task.payload");
+  const uint64_t payload_bytes =
+      spec->has_payload_segment() ? spec->payload_segment().size_bytes() : spec->payload().size();
+  const absl::Status size =
+      CheckPayloadSize(payload_bytes, call.engine().options().max_payload_bytes, "task.payload");
   if (!size.ok()) return size;
 
   engine::TaskSubmission submission;
   submission.options = *std::move(options);
   submission.request_id = std::move(*spec->mutable_request_id());
-  absl::StatusOr<engine::Bytes> payload = call.engine().Pack(PayloadOf(*spec), call.caller().uid);
+  if (spec->has_payload_segment() && !spec->payload().empty()) {
+    return Violation("task.payload_segment", "can't be combined with payload");
+  }
+  absl::StatusOr<engine::Bytes> payload =
+      spec->has_payload_segment()
+          ? TakePayload(spec->payload_segment(), call.rpc().leases, call.caller().uid, "task.")
+          : call.engine().Pack(PayloadOf(*spec), call.caller().uid);
   if (!payload.ok()) return payload.status();
   submission.payload = *std::move(payload);
   return submission;

@@ -2,7 +2,7 @@
 //
 //   PATH.pid    flock(2)ed by the daemon for its life; holds its pid. The kernel drops the lock with
 //               the process, so a lock is never stale.
-//   PATH        the socket. Only the holder of the lock touches it: connects to see whether it is
+//   PATH        the socket, and others beside it. Only the holder of the lock touches it: connects to see whether it is
 //               alive (somebody may have deleted the lock file), removes it if nobody answers, binds.
 //
 // The holder removes the lock file as its last act, still holding it. Whoever opened the file before that
@@ -100,9 +100,19 @@ absl::StatusOr<UnixListener> UnixListener::Create(const UnixListenerOptions& opt
   const absl::StatusOr<sockaddr_un> address = AddressOf(options.path);
   if (!address.ok()) return address.status();
   absl::Status done = PrepareDirectory(options.path);
-  UnixListener listener(options.path);
+  UnixListener listener(options.path, options.type);
   if (done.ok()) done = listener.Lock();
   if (done.ok()) done = listener.RemoveStaleSocket();
+  if (done.ok()) done = listener.Bind(options);
+  if (!done.ok()) return done;
+  return listener;
+}
+
+absl::StatusOr<UnixListener> UnixListener::CreateBeside(const UnixListenerOptions& options) {
+  const absl::StatusOr<sockaddr_un> address = AddressOf(options.path);
+  if (!address.ok()) return address.status();
+  UnixListener listener(options.path, options.type);
+  absl::Status done = listener.RemoveStaleSocket();
   if (done.ok()) done = listener.Bind(options);
   if (!done.ok()) return done;
   return listener;
@@ -147,7 +157,7 @@ absl::Status UnixListener::RemoveStaleSocket() {
                      "--socket"));
   }
   const absl::StatusOr<sockaddr_un> address = AddressOf(path_);
-  const os::Fd probe(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const os::Fd probe(socket(AF_UNIX, type_ | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!probe.valid()) return os::ErrnoStatus(errno, "socket");
   if (connect(probe.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) == 0) {
     ucred peer = {};
@@ -167,7 +177,7 @@ absl::Status UnixListener::RemoveStaleSocket() {
 
 absl::Status UnixListener::Bind(const UnixListenerOptions& options) {
   const absl::StatusOr<sockaddr_un> address = AddressOf(path_);
-  os::Fd listening(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  os::Fd listening(socket(AF_UNIX, type_ | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!listening.valid()) return os::ErrnoStatus(errno, "socket");
   // The file that bind makes inherits the socket's mode.
   if (fchmod(listening.get(), 0600) != 0) return os::ErrnoStatus(errno, "fchmod of the socket");
@@ -196,6 +206,7 @@ absl::Status UnixListener::Bind(const UnixListenerOptions& options) {
 
 UnixListener::UnixListener(UnixListener&& other) noexcept
     : path_(std::exchange(other.path_, {})),
+      type_(other.type_),
       lock_(std::move(other.lock_)),
       socket_(std::move(other.socket_)),
       device_(other.device_),

@@ -73,6 +73,10 @@ absl::Status UploadCall::TakeSpec(v1::TaskSpec* spec, uint64_t payload_bytes) {
   absl::Status size = CheckPayloadSize(payload_bytes, limits.max_payload_bytes, "payload_bytes");
   if (!size.ok()) return size;
   FieldViolations violations;
+  if (spec->has_payload_segment()) {
+    violations.Add("task.payload_segment", "is for Submit and Session: there is nothing to upload");
+    return violations.ToStatus();
+  }
   if (!spec->payload().empty()) {
     violations.Add("task.payload", "must be empty: the payload comes in the chunks that follow");
     return violations.ToStatus();

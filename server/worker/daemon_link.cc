@@ -45,13 +45,14 @@ void DaemonLink::Handle(zygote::ControlSocket::Received received) {
   if (auto* grant = std::get_if<zygote::SegmentGrant>(&received.message)) {
     // A segment that can't be mapped is missed by the task that names it, which then fails.
     const absl::Status status =
-        segments_.Add(grant->segment_id, grant->size_bytes, std::move(received.fds[0]));
+        segments_.Add(grant->segment_id, grant->size_bytes, std::move(received.fds[0]),
+                      SegmentTable::Use::kPayload);
     if (!status.ok()) {
       std::fprintf(stderr, "prefork-worker: %s\n", std::string(status.message()).c_str());
     }
   } else if (auto* room = std::get_if<zygote::ValueSegment>(&received.message)) {
-    const absl::Status status =
-        segments_.Add(room->segment_id, room->size_bytes, std::move(received.fds[0]));
+    const absl::Status status = segments_.Add(
+        room->segment_id, room->size_bytes, std::move(received.fds[0]), SegmentTable::Use::kValue);
     answer_ = status.ok() ? absl::StatusOr<uint64_t>(room->segment_id) : status;
   } else if (auto* denied = std::get_if<zygote::SegmentDenied>(&received.message)) {
     answer_ = absl::ResourceExhaustedError(denied->reason);
@@ -72,9 +73,10 @@ void DaemonLink::WaitReadable(int fd, int64_t timeout_ns) {
   }
 }
 
-absl::StatusOr<std::span<const char>> DaemonLink::TaskSegment(uint64_t id, uint64_t size_bytes) {
+absl::StatusOr<std::span<const char>> DaemonLink::TaskSegment(uint64_t id, uint64_t offset,
+                                                              uint64_t size_bytes) {
   Serve();
-  return segments_.Find(id, size_bytes);
+  return segments_.Find(id, offset, size_bytes);
 }
 
 absl::StatusOr<DaemonLink::Room> DaemonLink::RequestSegment(uint64_t size_bytes) {
@@ -85,7 +87,7 @@ absl::StatusOr<DaemonLink::Room> DaemonLink::RequestSegment(uint64_t size_bytes)
   while (!answer_.has_value()) ServeOne(/*wait=*/true);
   if (!answer_->ok()) return answer_->status();
   const uint64_t id = **answer_;
-  absl::StatusOr<std::span<char>> bytes = segments_.Find(id, size_bytes);
+  absl::StatusOr<std::span<char>> bytes = segments_.Find(id, 0, size_bytes);
   if (!bytes.ok()) return bytes.status();
   return Room{id, *bytes};
 }

@@ -32,7 +32,8 @@ class DaemonLink {
 
   // The payload of a task. The daemon sends its segment before it publishes the task, so it is here
   // or will never come.
-  absl::StatusOr<std::span<const char>> TaskSegment(uint64_t id, uint64_t size_bytes);
+  absl::StatusOr<std::span<const char>> TaskSegment(uint64_t id, uint64_t offset,
+                                                    uint64_t size_bytes);
 
   // Leaves a copy of it where it was, for the caller to munmap: the segment goes back when the task
   // has ended.

@@ -165,7 +165,7 @@ void WorkerLoop::RunTask(const shm::TaskRecord& record, const TaskView& view) {
   absl::Status payload_status;
   if (record.segment_id != 0) {
     const absl::StatusOr<std::span<const char>> payload =
-        link_->TaskSegment(record.segment_id, record.payload_bytes);
+        link_->TaskSegment(record.segment_id, record.payload_offset, record.payload_bytes);
     payload_status = payload.status();
     if (payload.ok()) task.payload = {payload->data(), payload->size()};
     task.payload_segment = record.segment_id;

@@ -24,7 +24,12 @@ constexpr char kDoubles[] = "application/x-float64le";
 Result Noop(Task&) { return Result::Ok(); }
 
 Result Echo(Task& task) {
-  return Result::Value(std::string(task.payload()), std::string(task.content_type()));
+  const std::string_view payload = task.payload();
+  std::string error;
+  char* const value = task.AllocateValue(payload.size(), task.content_type(), &error);
+  if (value == nullptr) return Result::Error(error);
+  if (!payload.empty()) std::memcpy(value, payload.data(), payload.size());
+  return Result::Allocated();
 }
 
 Result Fail(Task& task) {

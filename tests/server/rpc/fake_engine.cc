@@ -203,6 +203,11 @@ absl::StatusOr<std::pair<TaskId, bool>> FakeEngine::Submit(const Caller& caller,
   return std::make_pair(id, false);
 }
 
+bool FakeEngine::EvictSegments(size_t size_bytes) {
+  calls.push_back(absl::StrCat("EvictSegments ", size_bytes));
+  return false;
+}
+
 absl::StatusOr<engine::TaskInfo> FakeEngine::Get(const Caller&, TaskId id) const {
   const auto found = tasks.find(id);
   if (found == tasks.end()) {

@@ -65,6 +65,7 @@ class FakeEngine final : public engine::Engine {
   shm::SegmentPool& segments() override { return *segments_; }
   absl::StatusOr<engine::Bytes> Pack(std::string bytes, uint32_t owner_uid) override;
   const engine::EngineOptions& options() const override { return engine_options; }
+  bool EvictSegments(size_t size_bytes) override;
 
   engine::SessionId OpenSession(const engine::SessionOptions& options,
                                 engine::EventSink* sink) override;

@@ -57,6 +57,7 @@ bool FakeWorker::Submit(const std::vector<TaskSpec>& tasks) {
                                     task.attempt,
                                     task.flags,
                                     task.segment_id,
+                                    task.segment_offset,
                                     inlined ? task.payload.size() : task.segment_bytes,
                                     static_cast<uint32_t>(task.function.size()),
                                     static_cast<uint32_t>(task.content_type.size())};

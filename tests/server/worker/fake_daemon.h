@@ -34,8 +34,9 @@ struct TaskSpec {
   std::string content_type = {};
   uint32_t flags = 0;
   uint32_t attempt = 1;
-  uint64_t segment_id = 0;     // not 0: the payload is in that segment
-  uint64_t segment_bytes = 0;  // and so long
+  uint64_t segment_id = 0;      // not 0: the payload is in that segment
+  uint64_t segment_offset = 0;  // from here on
+  uint64_t segment_bytes = 0;   // and so long
 };
 
 struct FinishedTask {

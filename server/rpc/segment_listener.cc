@@ -1,0 +1,171 @@
+#include "server/rpc/segment_listener.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/os/check.h"
+#include "common/os/clock.h"
+
+namespace prefork::rpc {
+namespace {
+
+// After running out of descriptors: the socket stays readable, and nothing would change by trying.
+constexpr absl::Duration kAcceptPause = absl::Milliseconds(100);
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SegmentListener>> SegmentListener::Start(Options options) {
+  absl::StatusOr<std::unique_ptr<os::EventLoop>> loop = os::EventLoop::Create(os::Clock::System());
+  if (!loop.ok()) return loop.status();
+  std::unique_ptr<SegmentListener> listener(
+      new SegmentListener(std::move(options), *std::move(loop)));
+  listener->loop_->Post([raw = listener.get()] { raw->WatchSocket(); });
+  listener->thread_ = std::thread([raw = listener.get()] { raw->loop_->Run(); });
+  return listener;
+}
+
+SegmentListener::SegmentListener(Options options, std::unique_ptr<os::EventLoop> loop)
+    : options_(std::move(options)),
+      loop_(std::move(loop)),
+      allocator_(std::make_unique<SegmentAllocator>(options_.engine)) {}
+
+SegmentListener::~SegmentListener() {
+  PREFORK_CHECK(!thread_.joinable());
+  for (const auto& [fd, client] : clients_) options_.leases->Close(client->token());
+}
+
+void SegmentListener::Stop() {
+  if (!thread_.joinable()) return;
+  allocator_.reset();
+  loop_->Stop();
+  thread_.join();
+}
+
+void SegmentListener::WatchSocket() {
+  const absl::Status watched =
+      loop_->Watch(options_.socket, EPOLLIN, [this](uint32_t) { OnConnections(); });
+  if (!watched.ok()) {
+    options_.log->Error(
+        absl::StrCat("segment socket: ", watched.message(), "; large payloads travel in chunks"));
+  }
+}
+
+void SegmentListener::OnConnections() {
+  while (true) {
+    os::Fd connection(accept4(options_.socket, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (connection.valid()) {
+      Admit(std::move(connection));
+    } else if (errno == EAGAIN) {
+      return;
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      options_.log->Warning(absl::StrCat("segment socket: accept4: ", strerrordesc_np(errno)));
+      return PauseAccepting();
+    }
+  }
+}
+
+void SegmentListener::PauseAccepting() {
+  loop_->Unwatch(options_.socket);
+  loop_->AddTimer(loop_->clock()->MonotonicNs() + absl::ToInt64Nanoseconds(kAcceptPause),
+                  [this] { WatchSocket(); });
+}
+
+void SegmentListener::Admit(os::Fd connection) {
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  if (getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  const std::optional<engine::Caller> caller = options_.policy.Admit(peer.uid);
+  if (!caller.has_value() || clients_.size() >= options_.max_clients) {
+    options_.log->Warning(absl::StrCat(
+        "segment socket: a connection of user ", peer.uid, " (pid ", peer.pid,
+        ") is refused: ", caller.has_value() ? "there are too many" : "not in daemon.allow_users"));
+    return;
+  }
+  const absl::StatusOr<segments::Token> token = options_.leases->Open(caller->uid);
+  if (!token.ok()) {
+    options_.log->Warning(absl::StrCat("segment socket: ", token.status().message()));
+    return;
+  }
+  const int fd = connection.get();
+  auto client = std::make_shared<SegmentClient>(
+      std::move(connection), *caller, *token,
+      SegmentClient::Environment{.engine = options_.engine,
+                                 .leases = options_.leases,
+                                 .allocator = allocator_.get(),
+                                 .answered = [this] { loop_->Post([this] { ReadOn(); }); }});
+  clients_.emplace(fd, client);
+  {
+    absl::MutexLock lock(&mutex_);
+    by_token_.emplace(std::string(token->data(), token->size()), client);
+  }
+  const absl::Status watched =
+      loop_->Watch(fd, EPOLLIN, [this, client](uint32_t) { OnReadable(client); });
+  if (!watched.ok()) Drop(client);
+}
+
+void SegmentListener::OnReadable(const ClientRef& watched) {
+  const ClientRef client = watched;  // the watch holds the other one
+  const absl::Status read = client->Read();
+  if (!read.ok()) {
+    if (!absl::IsOutOfRange(read)) {
+      options_.log->Warning(absl::StrCat("segment socket: the connection of a client of user ",
+                                         client->uid(), " is closed: ", read.message()));
+    }
+    return Drop(client);
+  }
+  if (!client->busy()) return;
+  loop_->Unwatch(client->fd());
+  waiting_.insert(client);
+}
+
+// Of those whose turn it is not yet nothing is read, so an answer to one of them comes here again.
+void SegmentListener::ReadOn() {
+  for (auto next = waiting_.begin(); next != waiting_.end();) {
+    const ClientRef client = *next;
+    if (client->busy()) {
+      ++next;
+      continue;
+    }
+    next = waiting_.erase(next);
+    const absl::Status watched =
+        loop_->Watch(client->fd(), EPOLLIN, [this, client](uint32_t) { OnReadable(client); });
+    if (!watched.ok()) Drop(client);
+  }
+}
+
+void SegmentListener::Drop(const ClientRef& client) {
+  loop_->Unwatch(client->fd());
+  clients_.erase(client->fd());
+  {
+    absl::MutexLock lock(&mutex_);
+    by_token_.erase(std::string(client->token().data(), client->token().size()));
+  }
+  options_.leases->Close(client->token());
+  // The descriptor is closed when no answer is under way any more; the other end hears of it now.
+  shutdown(client->fd(), SHUT_RDWR);
+}
+
+uint64_t SegmentListener::Send(std::string_view token, uint32_t uid, const engine::Bytes& value) {
+  const shm::SegmentRef& segment = value.segment();
+  if (segment == nullptr || value.empty()) return 0;
+  ClientRef client;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto found = by_token_.find(absl::string_view(token.data(), token.size()));
+    if (found == by_token_.end() || found->second->uid() != uid) return 0;
+    client = found->second;
+  }
+  const absl::Status sent =
+      client->Send(/*request=*/0, segment, value.offset(), value.size(), /*writable=*/false);
+  return sent.ok() ? segment->id() : 0;
+}
+
+}  // namespace prefork::rpc
