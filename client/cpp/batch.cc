@@ -25,8 +25,9 @@ constexpr uint32_t kTagKey =
     WireFormatLite::MakeTag(v1::SubmitItem::kTagFieldNumber, WireFormatLite::WIRETYPE_VARINT);
 constexpr uint32_t kPayloadKey = LengthDelimited(v1::SubmitItem::kPayloadFieldNumber);
 constexpr uint32_t kSpecKey = LengthDelimited(v1::SubmitItem::kSpecFieldNumber);
+constexpr uint32_t kPlaceKey = LengthDelimited(v1::SubmitItem::kPayloadSegmentFieldNumber);
 constexpr uint32_t kRequestIdKey = LengthDelimited(v1::TaskSpec::kRequestIdFieldNumber);
-// A key of one byte and a length of at most five, thrice; and a tag.
+// A key of one byte and a length of at most five, four times; and a tag.
 constexpr size_t kMaxItemHeader = 48;
 
 size_t FieldSize(size_t length) { return 1 + CodedOutputStream::VarintSize64(length) + length; }
@@ -43,16 +44,18 @@ uint8_t* PutBytes(std::string_view bytes, uint8_t* out) {
 
 }  // namespace
 
-void Batch::Add(uint64_t tag, std::string_view payload, std::string_view request_id) {
+void Batch::Add(uint64_t tag, std::string_view payload, std::string_view request_id,
+                std::string_view place) {
   if (items_++ == 0) first_tag_ = tag;
   last_tag_ = tag;
   const size_t spec_size = request_id.empty() ? 0 : FieldSize(request_id.size());
   size_t size = 1 + CodedOutputStream::VarintSize64(tag);
   if (!payload.empty()) size += FieldSize(payload.size());
   if (spec_size != 0) size += FieldSize(spec_size);
+  if (!place.empty()) size += FieldSize(place.size());
 
   const size_t start = bytes_->size();
-  bytes_->resize(start + kMaxItemHeader + payload.size() + request_id.size());
+  bytes_->resize(start + kMaxItemHeader + payload.size() + request_id.size() + place.size());
   auto* const begin = reinterpret_cast<uint8_t*>(bytes_->data());
   uint8_t* out = PutField(kItemsKey, size, begin + start);
   out = CodedOutputStream::WriteTagToArray(kTagKey, out);
@@ -62,6 +65,7 @@ void Batch::Add(uint64_t tag, std::string_view payload, std::string_view request
     out = PutField(kSpecKey, spec_size, out);
     out = PutBytes(request_id, PutField(kRequestIdKey, request_id.size(), out));
   }
+  if (!place.empty()) out = PutBytes(place, PutField(kPlaceKey, place.size(), out));
   bytes_->resize(static_cast<size_t>(out - begin));
 }
 
@@ -90,7 +94,8 @@ std::vector<BatchItem> Batch::Decode() const {
   for (v1::SubmitItem& item : *parsed.mutable_items()) {
     items.push_back({.tag = item.tag(),
                      .payload = std::move(*item.mutable_payload()),
-                     .request_id = item.spec().request_id()});
+                     .request_id = item.spec().request_id(),
+                     .in_segment = item.has_payload_segment()});
   }
   return items;
 }

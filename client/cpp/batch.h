@@ -23,6 +23,7 @@ struct BatchItem {
   uint64_t tag = 0;
   std::string payload;
   std::string request_id;
+  bool in_segment = false;  // the payload; `payload` is empty
 };
 
 // A SubmitBatch in the making, held in its wire form: adding a task appends a few bytes and the
@@ -41,8 +42,10 @@ class Batch {
   uint64_t first_tag() const { return first_tag_; }
   uint64_t last_tag() const { return last_tag_; }
 
-  // REQUIRES: `tag` follows the tag added before.
-  void Add(uint64_t tag, std::string_view payload, std::string_view request_id);
+  // `place` is a v1::PayloadSegment instead of the payload, or empty. REQUIRES: `tag` follows the tag
+  // added before.
+  void Add(uint64_t tag, std::string_view payload, std::string_view request_id,
+           std::string_view place = {});
 
   // A SessionRequest with this batch. It shares the items' bytes, so nothing may be added after.
   grpc::ByteBuffer ToRequest() const;

@@ -28,11 +28,8 @@ absl::Status CheckWork(const TaskSpec& spec) {
 
 // What tasks of this spec share: all but the payload and the request ID.
 std::shared_ptr<const EncodedSpec> Encode(const TaskSpec& spec) {
-  v1::TaskSpec shared = ToProto(spec);
-  shared.clear_payload();
-  shared.clear_request_id();
   auto encoded = std::make_shared<EncodedSpec>();
-  encoded->bytes = shared.SerializeAsString();
+  encoded->bytes = SharedToProto(spec).SerializeAsString();
   encoded->detached = spec.detached;
   return encoded;
 }
@@ -51,7 +48,8 @@ struct Client::Impl {
   absl::StatusOr<TaskHandle> Submit(const TaskSpec& spec, SubmitOptions&& options, bool wait) {
     const absl::Status work = CheckWork(spec);
     if (!work.ok()) return work;
-    return session->Submit(Encode(spec), spec.payload, spec.request_id, std::move(options), wait);
+    return session->Submit(Encode(spec), spec.payload, spec.payload_segment, spec.request_id,
+                           std::move(options), wait);
   }
 };
 
@@ -91,7 +89,8 @@ absl::StatusOr<TaskHandle> Client::TrySubmit(const TaskSpec& spec, SubmitOptions
 absl::StatusOr<Client::Template> Client::Prepare(const TaskSpec& spec) {
   const absl::Status work = CheckWork(spec);
   if (!work.ok()) return work;
-  if (!spec.payload.empty() || !spec.request_id.empty()) {
+  if (!spec.payload.empty() || !spec.request_id.empty() ||
+      spec.payload_segment.segment != nullptr) {
     return absl::InvalidArgumentError(
         "a template's `payload` and `request_id` must be empty: they belong to each task");
   }
@@ -105,12 +104,26 @@ Client::Template::~Template() = default;
 
 absl::StatusOr<TaskHandle> Client::Template::Submit(std::string_view payload,
                                                     SubmitOptions options) const {
-  return impl_->session->Submit(impl_->spec, payload, {}, std::move(options), /*wait=*/true);
+  return impl_->session->Submit(impl_->spec, payload, {}, {}, std::move(options), /*wait=*/true);
 }
 
 absl::StatusOr<TaskHandle> Client::Template::TrySubmit(std::string_view payload,
                                                        SubmitOptions options) const {
-  return impl_->session->Submit(impl_->spec, payload, {}, std::move(options), /*wait=*/false);
+  return impl_->session->Submit(impl_->spec, payload, {}, {}, std::move(options), /*wait=*/false);
+}
+
+absl::StatusOr<TaskHandle> Client::Template::Submit(const SegmentSlice& payload,
+                                                    SubmitOptions options) const {
+  return impl_->session->Submit(impl_->spec, {}, payload, {}, std::move(options), /*wait=*/true);
+}
+
+absl::StatusOr<TaskHandle> Client::Template::TrySubmit(const SegmentSlice& payload,
+                                                       SubmitOptions options) const {
+  return impl_->session->Submit(impl_->spec, {}, payload, {}, std::move(options), /*wait=*/false);
+}
+
+absl::StatusOr<std::shared_ptr<Segment>> Client::AllocateSegment(size_t size_bytes) {
+  return impl_->session->AllocateSegment(size_bytes);
 }
 
 absl::Status Client::WaitAll(absl::Duration timeout) {

@@ -49,6 +49,13 @@ absl::Time FromProto(const google::protobuf::Timestamp& time) {
 }
 
 v1::TaskSpec ToProto(const TaskSpec& spec) {
+  v1::TaskSpec out = SharedToProto(spec);
+  out.set_payload(spec.payload);
+  out.set_request_id(spec.request_id);
+  return out;
+}
+
+v1::TaskSpec SharedToProto(const TaskSpec& spec) {
   v1::TaskSpec out;
   out.set_pool(spec.pool);
   if (spec.command) {
@@ -56,7 +63,6 @@ v1::TaskSpec ToProto(const TaskSpec& spec) {
   } else if (!spec.function.empty()) {
     out.set_function(spec.function);
   }
-  out.set_payload(spec.payload);
   out.set_content_type(spec.content_type);
   out.set_priority(spec.priority);
   if (spec.delay) ToProto(*spec.delay, out.mutable_delay());
@@ -74,7 +80,6 @@ v1::TaskSpec ToProto(const TaskSpec& spec) {
     *out.mutable_retry() = RetryToProto(spec.retry);
   }
   for (const uint64_t task_id : spec.after) out.add_after(task_id);
-  out.set_request_id(spec.request_id);
   for (const auto& [name, value] : spec.labels) (*out.mutable_labels())[name] = value;
   if (spec.result_ttl) ToProto(*spec.result_ttl, out.mutable_result_ttl());
   out.set_dedicated(spec.dedicated);

@@ -12,6 +12,8 @@
 namespace prefork::client {
 
 v1::TaskSpec ToProto(const TaskSpec& spec);
+// All but what belongs to one task only: payload and request ID.
+v1::TaskSpec SharedToProto(const TaskSpec& spec);
 
 // Take what they can out of the message.
 TaskResult FromProto(v1::TaskResult&& result);

@@ -12,6 +12,9 @@
 //   accepted, detached      taken up again by its ID (OpenSession.resume_task_ids)
 //   accepted, not detached  UNAVAILABLE: bound to the stream that is gone
 //
+// A payload in a segment that went with the old connection, or may have gone over to the daemon, can't
+// be sent again: such a task fails with UNAVAILABLE instead.
+//
 // Tags are per stream: the tasks taken up have the tags 0, 1, ... in the order of their IDs, all
 // others are numbered on from there. The gRPC channel dials by itself; the pauses here only space
 // the attempts to open a stream.
@@ -63,6 +66,7 @@ Session::Session(std::shared_ptr<grpc::Channel> channel, ConnectOptions options)
 Session::~Session() { PREFORK_CHECK(operations_ == 0); }
 
 absl::Status Session::Open(absl::Time deadline) {
+  ConnectSegments(deadline);
   absl::MutexLock lock(&mu());
   give_up_at_ = deadline;
   StartStreamLocked();
@@ -104,6 +108,10 @@ void Session::WriteOpenLocked() {
   open->set_progress(options_.events.progress);
   open->set_exit_reports(options_.events.exit_reports);
   open->mutable_resume_task_ids()->Add(resume_ids_.begin(), resume_ids_.end());
+  if (segments_ != nullptr) {
+    open->set_segment_token(std::string(segments_->token()));
+    open->set_segment_values_over_bytes(kSegmentThresholdBytes);
+  }
   const grpc::Slice slice(request.SerializeAsString());
   WriteLocked(grpc::ByteBuffer(&slice, 1));
 }
@@ -152,6 +160,7 @@ void Session::OnFinished(bool /*ok*/) {
 }
 
 void Session::OnBackoffOver(bool /*ok*/) {
+  ConnectSegments(absl::InfiniteFuture());
   absl::MutexLock lock(&mu());
   backing_off_ = false;
   driver_.Notify();
@@ -162,6 +171,7 @@ void Session::SortOutTasksLocked(const absl::Status& why) {
   auto before = std::exchange(by_tag_, {});
   auto sent = std::exchange(sent_, {});
   auto pending = std::exchange(pending_, {});
+  auto payloads = std::exchange(payloads_, {});
   for (auto* cancels : {&cancel_ids_, &cancel_tags_, &kill_ids_, &kill_tags_}) cancels->clear();
   resume_ids_.clear();
   next_tag_ = 0;
@@ -190,15 +200,24 @@ void Session::SortOutTasksLocked(const absl::Status& why) {
     by_tag_.emplace(record->tag, record);
     if (record->cancel_asked) SendCancelLocked(record);
   }
-  const auto again = [&](const Batch& batch) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+  const auto again = [&](const Batch& batch, bool was_sent) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     for (const BatchItem& item : batch.Decode()) {
       const auto found = before.find(item.tag);
       if (found == before.end() || found->second->id != 0 || found->second->done) continue;
-      AppendLocked(batch.spec(), found->second, item.payload, item.request_id);
+      PlacedPayload payload{.bytes = item.payload};
+      if (item.in_segment) payload = payloads.Take(item.tag);
+      if (item.in_segment && !payload.StillOurs(segments_.get(), was_sent)) {
+        SettleLocked(found->second, absl::UnavailableError(absl::StrCat(
+                                        "the connection broke, and the segment with the task's "
+                                        "payload went with it: ",
+                                        why.message())));
+        continue;
+      }
+      AppendLocked(batch.spec(), found->second, std::move(payload), item.request_id);
     }
   };
-  for (const SentBatch& batch : sent) again(batch.batch);
-  for (const Batch& batch : pending) again(batch);
+  for (const SentBatch& batch : sent) again(batch.batch, true);
+  for (const Batch& batch : pending) again(batch, false);
 }
 
 void Session::SettleAllLocked(const absl::Status& why) {

@@ -13,7 +13,7 @@
 // one piece, so their order is the order of events.
 //
 // Results that do not fit into an event, and payloads that do not fit into a batch, are Transfers:
-// see transfer.cc. What happens when the stream breaks: see reconnect.cc.
+// see transfer.cc. On the daemon's host both go by segment: see segment_payloads.h. What happens when the stream breaks: see reconnect.cc.
 #include "client/cpp/session.h"
 
 #include <google/protobuf/io/zero_copy_stream.h>
@@ -37,6 +37,8 @@ absl::Status StatusOf(const google::rpc::Status& status) {
 
 // What the daemon takes in one message is bounded; the rest goes in the next one.
 constexpr size_t kMaxCancelsPerMessage = 10'000;
+// For the first word on the segment socket; without it payloads and values go through the stream.
+constexpr absl::Duration kSegmentsTimeout = absl::Seconds(1);
 
 void MoveSome(std::vector<uint64_t>& from, google::protobuf::RepeatedField<uint64_t>* to) {
   const size_t left = from.size() - std::min(from.size(), kMaxCancelsPerMessage);
@@ -53,8 +55,20 @@ absl::Status OwnThreadError() {
 }  // namespace
 
 absl::StatusOr<TaskHandle> Session::Submit(const std::shared_ptr<const EncodedSpec>& spec,
-                                           std::string_view payload, std::string_view request_id,
-                                           SubmitOptions&& options, bool wait) {
+                                           std::string_view bytes, const SegmentSlice& slice,
+                                           std::string_view request_id, SubmitOptions&& options,
+                                           bool wait) {
+  PlacedPayload payload{.bytes = bytes};
+  if (bytes.size() >= kSegmentThresholdBytes || slice.segment != nullptr) {
+    std::shared_ptr<SegmentChannel> segments;
+    {
+      absl::MutexLock lock(&mu());
+      segments = segments_;
+    }
+    absl::StatusOr<PlacedPayload> placed = PlacePayload(segments, bytes, slice);
+    if (!placed.ok()) return placed.status();
+    payload = *std::move(placed);
+  }
   auto record =
       std::make_shared<TaskRecord>(shared_from_this(), spec->detached, std::move(options));
   absl::MutexLock lock(&mu());
@@ -78,26 +92,26 @@ absl::StatusOr<TaskHandle> Session::Submit(const std::shared_ptr<const EncodedSp
   }
   ++in_flight_;
   if (record->callbacks != nullptr) driver_.AddBackgroundInterest(1);
-  if (max_inline_bytes_ != 0 && payload.size() > max_inline_bytes_) {
+  if (max_inline_bytes_ != 0 && payload.bytes.size() > max_inline_bytes_) {
     v1::TaskSpec full;
     PREFORK_CHECK(full.ParseFromString(spec->bytes));
     full.set_request_id(std::string(request_id));
     record->place = TaskRecord::Place::kUploading;
     by_transfer_.insert(record);
     StartTransferLocked(
-        MakeUpload(MakeTransferContext(record), std::move(full), std::string(payload)));
+        MakeUpload(MakeTransferContext(record), std::move(full), std::string(payload.bytes)));
   } else if (record->detached && request_id.empty()) {
-    AppendLocked(spec, record, payload, NewRequestIdLocked());
+    AppendLocked(spec, record, std::move(payload), NewRequestIdLocked());
     WriteNextLocked();
   } else {
-    AppendLocked(spec, record, payload, request_id);
+    AppendLocked(spec, record, std::move(payload), request_id);
     WriteNextLocked();
   }
   return TaskHandle(std::move(record));
 }
 
 void Session::AppendLocked(const std::shared_ptr<const EncodedSpec>& spec, const RecordPtr& record,
-                           std::string_view payload, std::string_view request_id) {
+                           PlacedPayload payload, std::string_view request_id) {
   record->place = TaskRecord::Place::kPending;
   record->tag = next_tag_++;
   by_tag_.emplace(record->tag, record);
@@ -105,7 +119,12 @@ void Session::AppendLocked(const std::shared_ptr<const EncodedSpec>& spec, const
       (pending_.back().spec() != spec && pending_.back().spec()->bytes != spec->bytes)) {
     pending_.emplace_back(spec);
   }
-  pending_.back().Add(record->tag, payload, request_id);
+  if (!payload.in_segment()) {
+    pending_.back().Add(record->tag, payload.bytes, request_id);
+    return;
+  }
+  pending_.back().Add(record->tag, {}, request_id, EncodePlace(payload));
+  payloads_.Add(record->tag, std::move(payload));
 }
 
 std::string Session::NewRequestIdLocked() {
@@ -234,6 +253,7 @@ void Session::AcceptLocked(const v1::TaskAccepted& accepted) {
     TaskRecord& record = *found->second;
     record.id.store(accepted.first_task_id() + i, std::memory_order_release);
     record.place = TaskRecord::Place::kAccepted;
+    payloads_.Accepted(record.tag);
   }
 }
 
@@ -252,8 +272,11 @@ void Session::HandleEventLocked(v1::TaskEvent& event) {
   if (event.event_case() == v1::TaskEvent::kFinished) {
     if (record->id == 0) record->id.store(event.task_id(), std::memory_order_release);
     const uint64_t value_bytes = event.finished().value_bytes();
+    const uint64_t segment_id = event.finished().value_segment_id();
     TaskResult result = FromProto(std::move(*event.mutable_finished()));
-    if (result.ok() && value_bytes > result.value.size()) {
+    if (segment_id != 0 && TakeValueLocked(segment_id, &result)) {
+      SettleLocked(record, std::move(result));
+    } else if (result.ok() && value_bytes > result.value.size()) {
       StartTransferLocked(
           MakeFetch(MakeTransferContext(record), event.task_id(), std::move(result)));
     } else {
@@ -276,6 +299,7 @@ void Session::SettleLocked(const RecordPtr& kept, absl::StatusOr<TaskResult> out
     by_transfer_.erase(record);
   } else {
     by_tag_.erase(record->tag);
+    payloads_.Ended(record->tag);
   }
   --in_flight_;
   if (record->callbacks != nullptr) deliveries_.push_back({record, std::nullopt});
@@ -295,7 +319,12 @@ void Session::DeliverLocked() {
       }
       // A callback may hold its own handle; it goes with the last call.
       const std::unique_ptr<SubmitOptions> callbacks = std::move(delivery.record->callbacks);
-      if (callbacks->on_done) callbacks->on_done(handle, delivery.record->outcome);
+      const absl::StatusOr<TaskResult>& outcome = delivery.record->outcome;
+      if (callbacks->on_done && WantsCopy(outcome)) {
+        callbacks->on_done(handle, ResultOf(outcome));
+      } else if (callbacks->on_done) {
+        callbacks->on_done(handle, outcome);
+      }
       ++settled;
     }
     absl::MutexLock lock(&mu());
@@ -408,6 +437,44 @@ void Session::StartTransferLocked(std::unique_ptr<Transfer> transfer) {
 
 TransferContext Session::MakeTransferContext(const RecordPtr& record) {
   return {this, channel_, &driver_.queue(), record, options_.address};
+}
+
+void Session::ConnectSegments(absl::Time deadline) {
+  {
+    absl::MutexLock lock(&mu());
+    if (segments_ != nullptr && segments_->alive()) return;
+  }
+  absl::StatusOr<std::shared_ptr<SegmentChannel>> segments =
+      SegmentChannel::Connect(options_.address, std::min(deadline, absl::Now() + kSegmentsTimeout));
+  absl::MutexLock lock(&mu());
+  segments_ = segments.ok() ? *std::move(segments) : nullptr;
+}
+
+bool Session::TakeValueLocked(uint64_t segment_id, TaskResult* result) {
+  absl::StatusOr<std::shared_ptr<const MappedValue>> value = TakeMappedValue(segments_, segment_id);
+  if (value.ok()) result->mapped = *std::move(value);
+  return value.ok();
+}
+
+bool Session::WantsCopy(const absl::StatusOr<TaskResult>& outcome) const {
+  return !options_.map_values && outcome.ok() && outcome->mapped != nullptr;
+}
+
+absl::StatusOr<TaskResult> Session::ResultOf(const absl::StatusOr<TaskResult>& outcome) const {
+  absl::StatusOr<TaskResult> result = outcome;
+  if (!WantsCopy(outcome)) return result;
+  result->value = std::string(outcome->mapped->view());
+  result->mapped.reset();
+  return result;
+}
+
+absl::StatusOr<std::shared_ptr<Segment>> Session::AllocateSegment(size_t size_bytes) {
+  std::shared_ptr<SegmentChannel> segments;
+  {
+    absl::MutexLock lock(&mu());
+    segments = segments_;
+  }
+  return MakeSegment(segments, size_bytes);
 }
 
 std::string Session::daemon_version() {

@@ -25,6 +25,8 @@
 #include "absl/time/time.h"
 #include "client/cpp/batch.h"
 #include "client/cpp/driver.h"
+#include "client/cpp/segment_channel.h"
+#include "client/cpp/segment_payloads.h"
 #include "client/cpp/task_record.h"
 #include "client/cpp/transfer.h"
 #include "prefork/client.h"
@@ -49,11 +51,15 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   void Close();
 
   absl::StatusOr<TaskHandle> Submit(const std::shared_ptr<const EncodedSpec>& spec,
-                                    std::string_view payload, std::string_view request_id,
-                                    SubmitOptions&& options, bool wait);
+                                    std::string_view payload, const SegmentSlice& slice,
+                                    std::string_view request_id, SubmitOptions&& options,
+                                    bool wait);
+  absl::StatusOr<std::shared_ptr<Segment>> AllocateSegment(size_t size_bytes);
   absl::Status WaitAll(absl::Time deadline);
 
   // For TaskHandle.
+  // As the program wants it: a mapped value copied unless it asked for mapped ones.
+  absl::StatusOr<TaskResult> ResultOf(const absl::StatusOr<TaskResult>& outcome) const;
   absl::Status WaitDone(TaskRecord& record, absl::Time deadline);
   absl::StatusOr<uint64_t> WaitAccepted(TaskRecord& record, absl::Time deadline);
   void Cancel(const RecordPtr& record, bool force);
@@ -83,7 +89,7 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   void WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void WriteLocked(const grpc::ByteBuffer& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void AppendLocked(const std::shared_ptr<const EncodedSpec>& spec, const RecordPtr& record,
-                    std::string_view payload, std::string_view request_id)
+                    PlacedPayload payload, std::string_view request_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void AcceptLocked(const v1::TaskAccepted& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void AcknowledgeLocked(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
@@ -94,6 +100,12 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   RecordPtr FindLocked(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   std::string NewRequestIdLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void SendCancelLocked(const RecordPtr& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+
+  // Connects to the segment socket if that is not so already.
+  void ConnectSegments(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu());
+  bool WantsCopy(const absl::StatusOr<TaskResult>& outcome) const;
+  // Takes a value that came by segment. False: it has to be read in chunks.
+  bool TakeValueLocked(uint64_t segment_id, TaskResult* result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
 
   // reconnect.cc: the life of the stream.
   void StartStreamLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
@@ -129,6 +141,8 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   std::string daemon_version_ ABSL_GUARDED_BY(mu());
   size_t max_inline_bytes_ ABSL_GUARDED_BY(mu()) = 0;
 
+  std::shared_ptr<SegmentChannel> segments_ ABSL_GUARDED_BY(mu());  // null: there are none
+
   // The stream. `operations_` counts what it has outstanding; it is destroyed at zero.
   std::unique_ptr<grpc::ClientContext> context_ ABSL_GUARDED_BY(mu());
   std::unique_ptr<Stream> stream_ ABSL_GUARDED_BY(mu());
@@ -154,6 +168,7 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   absl::flat_hash_map<uint64_t, RecordPtr> by_tag_ ABSL_GUARDED_BY(mu());
   std::set<RecordPtr> by_transfer_ ABSL_GUARDED_BY(mu());  // no tag: uploading or uploaded
   size_t in_flight_ ABSL_GUARDED_BY(mu()) = 0;
+  SegmentPayloads payloads_ ABSL_GUARDED_BY(mu());
   std::deque<Batch> pending_ ABSL_GUARDED_BY(mu());
   struct SentBatch {
     Batch batch;

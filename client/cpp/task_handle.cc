@@ -20,7 +20,7 @@ TaskHandle::TaskHandle(std::shared_ptr<internal::TaskRecord> record) : record_(s
 absl::StatusOr<TaskResult> TaskHandle::Get(absl::Duration timeout) const {
   const absl::Status waited = Wait(timeout);
   if (!waited.ok()) return waited;
-  return record_->outcome;
+  return record_->session->ResultOf(record_->outcome);
 }
 
 absl::Status TaskHandle::Wait(absl::Duration timeout) const {

@@ -41,6 +41,9 @@ absl::StatusOr<std::vector<Round>> MeasureWorkerPss(int rounds);
 absl::StatusOr<std::vector<Round>> MeasureQueuedTaskBytes(int rounds);
 absl::StatusOr<std::vector<Round>> MeasureManyWorkers(int rounds);
 absl::StatusOr<std::vector<Round>> MeasureManySessions(int rounds);
+absl::StatusOr<std::vector<Round>> MeasureEchoMebibyte(int rounds);
+absl::StatusOr<std::vector<Round>> MeasureEchoHundredMebibytes(int rounds);
+absl::StatusOr<std::vector<Round>> MeasureEchoInPlace(int rounds);
 
 // Nanoseconds of CLOCK_MONOTONIC.
 double NowNs();

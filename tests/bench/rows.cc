@@ -7,7 +7,7 @@
 namespace prefork::bench {
 
 std::span<const Row> AllRows() {
-  static constexpr std::array<Row, 12> kRows = {{
+  static constexpr std::array<Row, 15> kRows = {{
       // First, because they fork and so want a process without gRPC's threads.
       {"lane_throughput", "tasks/s", "engine, lane, worker, lane, engine; no gRPC",
        "futex round trips per second", MeasureLaneThroughputRow},
@@ -17,6 +17,12 @@ std::span<const Row> AllRows() {
        "bare gRPC stream, batches of as many tasks", MeasureThroughputNoop},
       {"latency_noop_p50", "us", "the same, one task in flight",
        "bare gRPC stream, one message in flight", MeasureLatencyNoop},
+      {"echo_1mib", "us", "1 MiB there and back, one task in flight", "memcpy of 1 MiB",
+       MeasureEchoMebibyte},
+      {"echo_100mib", "us", "100 MiB there and back", "memcpy of 100 MiB",
+       MeasureEchoHundredMebibytes},
+      {"echo_100mib_in_place", "us", "the same, the payload kept in a segment", "memcpy of 100 MiB",
+       MeasureEchoInPlace},
       {"worker_fork", "ms", "dedicated no-op task: fork from the zygote, run, answer",
        "posix_spawn and wait of /bin/true", MeasureWorkerFork},
       {"worker_respawn", "ms", "SIGKILL of the only worker until its successor has answered",

@@ -19,6 +19,8 @@ std::vector<std::string> UseFaultyWorkers() {
 
 std::string FakeZygoteProgram() { return kFakeZygote; }
 
+std::string SegmentHolderProgram() { return kSegmentHolder; }
+
 std::string MisbehavingPool(const std::string& name, int size, const std::string& more) {
   return absl::StrCat("[pool.", name, "]\nruntime = \"native\"\nsize = ", size, "\nmodules = [\"",
                       worker_testing::kTestModule, "\"]\n", more, "\n");

@@ -24,6 +24,8 @@ namespace prefork::fault {
 std::vector<std::string> UseFaultyWorkers();
 // The zygote that misbehaves by itself (tests/server/pool/fake_zygote.cc).
 std::string FakeZygoteProgram();
+// The client that holds segments until it is killed (segment_holder.cc).
+std::string SegmentHolderProgram();
 // [pool.NAME] of the runtime native with the functions that misbehave on request.
 std::string MisbehavingPool(const std::string& name, int size, const std::string& more = "");
 // [pool.NAME] of the runtime command.

@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "prefork/segment.h"
 #include "prefork/task.h"
 #include "prefork/task_handle.h"
 
@@ -45,6 +46,8 @@ struct ConnectOptions {
   size_t max_in_flight = 65536;
   // After a broken connection: reconnect for so long, then fail what is unfinished.
   absl::Duration reconnect_timeout = absl::Seconds(30);
+  // Large values of tasks come as TaskResult::mapped, without a copy, when the daemon is on this host.
+  bool map_values = false;
 };
 
 // Called on the client's own thread, one at a time, so they must not wait for tasks of the same
@@ -91,6 +94,10 @@ class Client {
     absl::StatusOr<TaskHandle> Submit(std::string_view payload, SubmitOptions options = {}) const;
     absl::StatusOr<TaskHandle> TrySubmit(std::string_view payload,
                                          SubmitOptions options = {}) const;
+    absl::StatusOr<TaskHandle> Submit(const SegmentSlice& payload,
+                                      SubmitOptions options = {}) const;
+    absl::StatusOr<TaskHandle> TrySubmit(const SegmentSlice& payload,
+                                         SubmitOptions options = {}) const;
 
    private:
     friend class Client;
@@ -100,6 +107,13 @@ class Client {
   };
   // `spec.payload` and `spec.request_id` must be empty. The template keeps the session alive.
   absl::StatusOr<Template> Prepare(const TaskSpec& spec);
+
+  // Memory in which a payload is seen by workers in place: fill it, and name it in
+  // TaskSpec::payload_segment, for one task or for many. Large payloads that are given as bytes are
+  // put into such memory by Submit, which costs a copy. Waits for the daemon's answer.
+  // RESOURCE_EXHAUSTED names the limit, or says that memory is used up. From a daemon on another host
+  // it is private memory, and works the same.
+  absl::StatusOr<std::shared_ptr<Segment>> AllocateSegment(size_t size_bytes);
 
   // Waits until no task of this client is unfinished and their callbacks have run.
   absl::Status WaitAll(absl::Duration timeout = absl::InfiniteDuration());

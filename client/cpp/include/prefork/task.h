@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "prefork/segment.h"
 
 // What a program asks for (TaskSpec) and what it gets (TaskResult, TaskEvent). These mirror the
 // messages of proto/prefork/v1/task.proto, which documents every field at length.
@@ -102,8 +103,9 @@ struct TaskSpec {
   std::string request_id{};       // makes a repeated submit the same task
   std::map<std::string, std::string> labels{};
   std::optional<absl::Duration> result_ttl{};
-  bool dedicated = false;  // a fresh process of its own
-  bool detached = false;   // outlives the session, and is taken up again after a reconnect
+  bool dedicated = false;          // a fresh process of its own
+  bool detached = false;           // outlives the session, and is taken up again after a reconnect
+  SegmentSlice payload_segment{};  // instead of `payload`: in place, if the daemon is on this host
 };
 
 // Everything known about how an attempt ended.
@@ -129,13 +131,18 @@ struct ExitReport {
 // The end of a task.
 struct TaskResult {
   TaskState state = TaskState::kUnspecified;
-  std::string value{};
+  std::string value{};  // empty when it is in `mapped`
+  // A large value as the worker left it in memory, without a copy; only with
+  // ConnectOptions::map_values, else always null.
+  std::shared_ptr<const MappedValue> mapped{};
   std::string content_type{};
   std::string error{};  // the task's own words when it FAILED
   // Set unless SUCCEEDED, and then on request (EventOptions::exit_reports).
   std::shared_ptr<const ExitReport> exit_report{};
 
   bool ok() const { return state == TaskState::kSucceeded; }
+  // The value, wherever it is. Valid as long as this result, or a copy of it if it is mapped.
+  std::string_view value_view() const { return mapped != nullptr ? mapped->view() : value; }
 };
 
 // OK for a success; ABORTED for a crash, DEADLINE_EXCEEDED for a time-out, CANCELLED, and UNKNOWN
