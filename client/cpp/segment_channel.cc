@@ -3,7 +3,7 @@
 //   Allocate, OpenValue   send; then, until the answer is there, one of those who wait polls the
 //                         socket without the mutex, and the others wait for it to take packets in
 //   TakeValue             takes in what is there. A value was sent before the event that names it, so
-//                         it has come: nobody waits
+//                         it has come; or it waits in the daemon for the room that is made by that
 //   Release               sends; what does not fit goes with the next message
 //
 // Whoever takes packets in does so under the mutex and sorts them: answers to those who asked,
@@ -114,11 +114,15 @@ absl::StatusOr<SegmentChannel::Leased> SegmentChannel::OpenValue(uint64_t task_i
   return MapSent(*std::move(sent), os::Mapping::Access::kRead, 0);
 }
 
-absl::StatusOr<SegmentChannel::Leased> SegmentChannel::TakeValue(uint64_t segment_id) {
+absl::StatusOr<SegmentChannel::Leased> SegmentChannel::TakeValue(uint64_t segment_id,
+                                                                 absl::Time deadline) {
   Sent sent;
   {
     absl::MutexLock lock(&mutex_);
     if (!values_.contains(segment_id)) ReceiveLocked();
+    while (alive_ && !values_.contains(segment_id) && absl::Now() < deadline) {
+      WaitForPacketsLocked(deadline);
+    }
     const auto found = values_.find(segment_id);
     if (found == values_.end()) {
       return alive_ ? absl::NotFoundError(absl::StrCat("segment ", segment_id, " was not sent"))
@@ -194,6 +198,7 @@ void SegmentChannel::TakeInLocked(segments::Message message, std::vector<os::Fd>
     Sent sent{*grant, std::move(fds[0])};
     if (grant->request == 0) {
       values_.insert_or_assign(grant->segment_id, std::move(sent));
+      taken_in_.SignalAll();
       return;
     }
     request = grant->request;

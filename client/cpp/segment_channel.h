@@ -47,9 +47,10 @@ class SegmentChannel {
   // UNAVAILABLE: the connection has ended, DEADLINE_EXCEEDED.
   absl::StatusOr<Leased> Allocate(size_t size_bytes, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // The value that the daemon has sent in this segment ahead of the event that says so. Waits for
-  // nothing. UNAVAILABLE: the connection has ended; NOT_FOUND: it was never sent.
-  absl::StatusOr<Leased> TakeValue(uint64_t segment_id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The value that the daemon has sent in this segment ahead of the event that says so. Waits only when
+  // the socket had no room for it. UNAVAILABLE: the connection has ended; NOT_FOUND: it did not come.
+  absl::StatusOr<Leased> TakeValue(uint64_t segment_id, absl::Time deadline)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // The value of a finished task by asking for it. Errors as Allocate, and FAILED_PRECONDITION when
   // it lies in no segment.
   absl::StatusOr<Leased> OpenValue(uint64_t task_id, absl::Time deadline)

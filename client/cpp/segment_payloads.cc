@@ -14,6 +14,8 @@ namespace {
 // Fresh memory is cleared at some 0.3 GB/s on a small machine. Longer waits are for a daemon that
 // hangs, and then there is another way for payloads.
 constexpr absl::Duration kAllocateTimeout = absl::Seconds(10);
+// For a value that is on its way already.
+constexpr absl::Duration kValueTimeout = absl::Seconds(1);
 
 // Memory that the daemon has leased to us.
 class LeasedSegment final : public Segment {
@@ -101,7 +103,8 @@ absl::StatusOr<std::shared_ptr<Segment>> MakeSegment(const std::shared_ptr<Segme
 absl::StatusOr<std::shared_ptr<const MappedValue>> TakeMappedValue(
     const std::shared_ptr<SegmentChannel>& channel, uint64_t segment_id) {
   if (channel == nullptr) return absl::UnavailableError("there is no connection for segments");
-  absl::StatusOr<SegmentChannel::Leased> leased = channel->TakeValue(segment_id);
+  absl::StatusOr<SegmentChannel::Leased> leased =
+      channel->TakeValue(segment_id, absl::Now() + kValueTimeout);
   if (!leased.ok()) return leased.status();
   return std::make_shared<const LeasedValue>(channel, *std::move(leased));
 }

@@ -24,10 +24,10 @@
 // the task's end, so such a task can't be run once more.
 //
 // The way back. The value of a task of a session is sent ahead of the event that names it, so the
-// client finds it in its socket when it reads of it and asks for nothing. It is not sent when the
-// client does not take in what it was sent before, or has no room left within its bounds: then the
-// event names no segment, and ReadValue has the value in chunks. OPEN_VALUE is for those who have
-// no session.
+// client finds it in its socket when it reads of it and asks for nothing. When the socket is full it
+// waits in the daemon, and nothing more is read of that client until it has gone out. It is not sent
+// when too many wait, or the client has no room left within its bounds: then the event names no
+// segment, and ReadValue has the value in chunks. OPEN_VALUE is for those who have no session.
 //
 // Who may what. The token is known to the connection alone, cannot be guessed, and counts only for
 // calls of the same user; so nobody can name the segments of somebody else. A payload is untrusted

@@ -113,20 +113,60 @@ void SegmentClient::OpenValue(const segments::OpenValue& wanted) {
 
 absl::Status SegmentClient::Send(uint64_t request, const shm::SegmentRef& segment, size_t offset,
                                  size_t size_bytes, bool writable) {
-  os::Fd read_only;
-  int sent_fd = segment->fd();
-  if (!writable) {
-    absl::StatusOr<os::Fd> opened = os::ReopenReadOnly(segment->fd());
-    if (!opened.ok()) return opened.status();
-    read_only = *std::move(opened);
-    sent_fd = read_only.get();
-  }
   if (absl::Status leased = environment_.leases->Add(token_, segment); !leased.ok()) return leased;
-  const std::string message =
-      segments::Encode(segments::Grant{request, segment->id(), offset, size_bytes});
-  const absl::Status sent = os::SendPacket(fd(), message, {sent_fd}, /*wait=*/false);
+  const absl::Status sent = SendOrKeep(
+      {.message = segments::Encode(segments::Grant{request, segment->id(), offset, size_bytes}),
+       .segment = segment,
+       .writable = writable});
   if (!sent.ok()) environment_.leases->Release(token_, segment->id()).IgnoreError();
   return sent;
+}
+
+// In order: what comes while something waits has to wait, too.
+absl::Status SegmentClient::SendOrKeep(Outgoing outgoing) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (unsent_.empty()) {
+      absl::Status sent = SendNow(outgoing);
+      if (!absl::IsUnavailable(sent)) return sent;
+    }
+    if (unsent_.size() >= kMaxUnsent) {
+      return absl::UnavailableError("the client does not read its segment socket");
+    }
+    unsent_.push_back(std::move(outgoing));
+    if (unsent_.size() > 1) return absl::OkStatus();
+  }
+  environment_.changed(shared_from_this());
+  return absl::OkStatus();
+}
+
+absl::Status SegmentClient::SendNow(const Outgoing& outgoing) {
+  if (outgoing.segment == nullptr) {
+    return os::SendPacket(fd(), outgoing.message, {}, /*wait=*/false);
+  }
+  if (outgoing.writable) {
+    return os::SendPacket(fd(), outgoing.message, {outgoing.segment->fd()}, /*wait=*/false);
+  }
+  const absl::StatusOr<os::Fd> read_only = os::ReopenReadOnly(outgoing.segment->fd());
+  if (!read_only.ok()) return read_only.status();
+  return os::SendPacket(fd(), outgoing.message, {read_only->get()}, /*wait=*/false);
+}
+
+absl::Status SegmentClient::Flush() {
+  absl::MutexLock lock(&mutex_);
+  while (!unsent_.empty()) {
+    absl::Status sent = SendNow(unsent_.front());
+    if (absl::IsUnavailable(sent)) return absl::OkStatus();
+    // The client counts on what it was promised, so without it there is no going on.
+    if (!sent.ok()) return sent;
+    unsent_.pop_front();
+  }
+  return absl::OkStatus();
+}
+
+bool SegmentClient::has_unsent() const {
+  absl::MutexLock lock(&mutex_);
+  return !unsent_.empty();
 }
 
 void SegmentClient::Grant(uint64_t request, const shm::SegmentRef& segment, size_t offset,
@@ -139,13 +179,14 @@ void SegmentClient::Grant(uint64_t request, const shm::SegmentRef& segment, size
 
 // A client without room for its answers, or without life, has no use for the connection.
 void SegmentClient::Deny(uint64_t request, const absl::Status& why) {
-  const std::string message = segments::Encode(segments::Denied{request, why});
-  if (!os::SendPacket(fd(), message, {}, /*wait=*/false).ok()) shutdown(fd(), SHUT_RDWR);
+  if (!SendOrKeep({.message = segments::Encode(segments::Denied{request, why})}).ok()) {
+    shutdown(fd(), SHUT_RDWR);
+  }
   Answered();
 }
 
 void SegmentClient::Answered() {
-  if (unanswered_.fetch_sub(1) == kMaxUnanswered) environment_.answered();
+  if (unanswered_.fetch_sub(1) == kMaxUnanswered) environment_.changed(shared_from_this());
 }
 
 }  // namespace prefork::rpc

@@ -39,7 +39,7 @@ SegmentListener::SegmentListener(Options options, std::unique_ptr<os::EventLoop>
 
 SegmentListener::~SegmentListener() {
   PREFORK_CHECK(!thread_.joinable());
-  for (const auto& [fd, client] : clients_) options_.leases->Close(client->token());
+  for (const auto& [fd, watched] : clients_) options_.leases->Close(watched.client->token());
 }
 
 void SegmentListener::Stop() {
@@ -100,45 +100,47 @@ void SegmentListener::Admit(os::Fd connection) {
       SegmentClient::Environment{.engine = options_.engine,
                                  .leases = options_.leases,
                                  .allocator = allocator_.get(),
-                                 .answered = [this] { loop_->Post([this] { ReadOn(); }); }});
-  clients_.emplace(fd, client);
+                                 .changed = [this](const ClientRef& changed) {
+                                   loop_->Post([this, changed] { Watch(changed); });
+                                 }});
+  clients_.emplace(fd, Watched{client});
   {
     absl::MutexLock lock(&mutex_);
     by_token_.emplace(std::string(token->data(), token->size()), client);
   }
-  const absl::Status watched =
-      loop_->Watch(fd, EPOLLIN, [this, client](uint32_t) { OnReadable(client); });
+  Watch(client);
+}
+
+// Neither read from nor written to, a client is not watched at all: its hang-up would wake the loop
+// again and again.
+void SegmentListener::Watch(const ClientRef& client) {
+  const auto found = clients_.find(client->fd());
+  if (found == clients_.end() || found->second.client != client) return;  // dropped
+  const uint32_t wanted =
+      (client->busy() ? 0 : uint32_t{EPOLLIN}) | (client->has_unsent() ? uint32_t{EPOLLOUT} : 0);
+  const uint32_t now = std::exchange(found->second.events, wanted);
+  if (wanted == now) return;
+  absl::Status watched;
+  if (wanted == 0) {
+    loop_->Unwatch(client->fd());
+  } else if (now == 0) {
+    watched = loop_->Watch(client->fd(), wanted, [this, client](uint32_t) { OnReady(client); });
+  } else {
+    watched = loop_->Modify(client->fd(), wanted);
+  }
   if (!watched.ok()) Drop(client);
 }
 
-void SegmentListener::OnReadable(const ClientRef& watched) {
+void SegmentListener::OnReady(const ClientRef& watched) {
   const ClientRef client = watched;  // the watch holds the other one
-  const absl::Status read = client->Read();
-  if (!read.ok()) {
-    if (!absl::IsOutOfRange(read)) {
-      options_.log->Warning(absl::StrCat("segment socket: the connection of a client of user ",
-                                         client->uid(), " is closed: ", read.message()));
-    }
-    return Drop(client);
+  absl::Status status = client->Flush();
+  if (status.ok() && !client->busy()) status = client->Read();
+  if (status.ok()) return Watch(client);
+  if (!absl::IsOutOfRange(status) && !absl::IsAborted(status)) {
+    options_.log->Warning(absl::StrCat("segment socket: the connection of a client of user ",
+                                       client->uid(), " is closed: ", status.message()));
   }
-  if (!client->busy()) return;
-  loop_->Unwatch(client->fd());
-  waiting_.insert(client);
-}
-
-// Of those whose turn it is not yet nothing is read, so an answer to one of them comes here again.
-void SegmentListener::ReadOn() {
-  for (auto next = waiting_.begin(); next != waiting_.end();) {
-    const ClientRef client = *next;
-    if (client->busy()) {
-      ++next;
-      continue;
-    }
-    next = waiting_.erase(next);
-    const absl::Status watched =
-        loop_->Watch(client->fd(), EPOLLIN, [this, client](uint32_t) { OnReadable(client); });
-    if (!watched.ok()) Drop(client);
-  }
+  Drop(client);
 }
 
 void SegmentListener::Drop(const ClientRef& client) {

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -61,8 +60,8 @@ class SegmentListener final : public ValueSender {
   void OnConnections();
   void PauseAccepting();
   void Admit(os::Fd connection);
-  void OnReadable(const ClientRef& client);
-  void ReadOn();
+  void OnReady(const ClientRef& client);
+  void Watch(const ClientRef& client);
   void Drop(const ClientRef& client);
 
   const Options options_;
@@ -70,8 +69,11 @@ class SegmentListener final : public ValueSender {
   std::unique_ptr<SegmentAllocator> allocator_;
 
   // The loop's thread's own.
-  std::map<int, ClientRef> clients_;
-  std::set<ClientRef> waiting_;  // not read from until some answers have gone out
+  struct Watched {
+    ClientRef client;
+    uint32_t events = 0;  // that it is watched for; 0: it is not
+  };
+  std::map<int, Watched> clients_;
 
   absl::Mutex mutex_;
   absl::flat_hash_map<std::string, ClientRef> by_token_ ABSL_GUARDED_BY(mutex_);

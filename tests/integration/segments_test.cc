@@ -141,12 +141,11 @@ TEST_F(SegmentsTest, OneSegmentServesManyTasks) {
 TEST_F(SegmentsTest, ManyLargeValuesAtOnceAllArrive) {
   Start();
   Client client = Connect(/*map_values=*/true);
-  const std::string payload = Pattern(kMiB, 1);
+  const std::string payload = Pattern(200'000, 1);
   std::vector<TaskHandle> tasks;
   TaskSpec spec = Echo();
   spec.payload = payload;
-  spec.result_ttl.reset();
-  for (int i = 0; i < 300; ++i) {
+  for (int i = 0; i < 400; ++i) {
     auto task = client.Submit(spec);
     ASSERT_TRUE(task.ok()) << task.status();
     tasks.push_back(*task);
@@ -155,6 +154,7 @@ TEST_F(SegmentsTest, ManyLargeValuesAtOnceAllArrive) {
     EXPECT_TRUE(End(task).value_view() == payload);
     task = TaskHandle();
   }
+  EXPECT_TRUE(NothingIsLeased(client));
 }
 
 TEST_F(SegmentsTest, CallbacksGetTheValueAsTheClientWantsIt) {

@@ -118,10 +118,19 @@ TEST_F(SegmentChannelTest, AValueIsThereBeforeItIsAskedFor) {
   ASSERT_EQ(pwrite(memory.get(), "value", 5, 64), 5);
   const os::Fd read_only = *os::ReopenReadOnly(memory.get());
   Send(segments::Grant{0, 7, 64, 5}, {read_only.get()});
-  const auto value = channel_->TakeValue(7);
+  const auto value = channel_->TakeValue(7, absl::Now() + kPatience);
   ASSERT_TRUE(value.ok()) << value.status();
   EXPECT_EQ(std::memcmp(value->map.bytes().data() + value->offset, "value", 5), 0);
-  EXPECT_EQ(channel_->TakeValue(7).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(channel_->TakeValue(7, absl::Now()).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(SegmentChannelTest, AValueThatHadNoRoomIsWaitedFor) {
+  Connect();
+  const os::Fd memory = Memory(64 * kKiB);
+  const os::Fd read_only = *os::ReopenReadOnly(memory.get());
+  std::thread daemon([&] { Send(segments::Grant{0, 7, 0, 5}, {read_only.get()}); });
+  EXPECT_TRUE(channel_->TakeValue(7, absl::Now() + kPatience).ok());
+  daemon.join();
 }
 
 TEST_F(SegmentChannelTest, ManyThreadsShareTheSocket) {
@@ -151,7 +160,7 @@ TEST_F(SegmentChannelTest, ManyThreadsShareTheSocket) {
       for (int j = 0; j < kEach; ++j) {
         auto leased = channel_->Allocate(1, absl::Now() + kPatience);
         ASSERT_TRUE(leased.ok()) << leased.status();
-        EXPECT_TRUE(channel_->TakeValue(1000 + leased->segment_id).ok());
+        EXPECT_TRUE(channel_->TakeValue(1000 + leased->segment_id, absl::Now() + kPatience).ok());
         channel_->Release(*std::move(leased));
       }
     });
@@ -167,7 +176,7 @@ TEST_F(SegmentChannelTest, AnAnswerThatComesTooLateIsReleased) {
   const auto wanted = Expect<segments::Allocate>();
   const os::Fd memory = Memory(64 * kKiB);
   Send(segments::Grant{wanted.request, 5, 0, 64 * kKiB}, {memory.get()});
-  EXPECT_FALSE(channel_->TakeValue(1).ok());  // takes in what has come
+  EXPECT_FALSE(channel_->TakeValue(1, absl::Now()).ok());  // takes in what has come
   EXPECT_EQ(Expect<segments::Release>().segment_id, 5U);
 }
 
@@ -181,7 +190,8 @@ TEST_F(SegmentChannelTest, TheEndOfTheDaemonEndsEveryWait) {
             absl::StatusCode::kUnavailable);
   daemon.join();
   EXPECT_FALSE(channel_->alive());
-  EXPECT_EQ(channel_->TakeValue(1).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(channel_->TakeValue(1, absl::InfiniteFuture()).status().code(),
+            absl::StatusCode::kUnavailable);
   EXPECT_EQ(channel_->Allocate(1, absl::InfiniteFuture()).status().code(),
             absl::StatusCode::kUnavailable);
 }
@@ -189,7 +199,8 @@ TEST_F(SegmentChannelTest, TheEndOfTheDaemonEndsEveryWait) {
 TEST_F(SegmentChannelTest, ADaemonThatTalksNonsenseIsLeft) {
   Connect();
   EXPECT_TRUE(os::SendPacket(daemon_.get(), "nonsense", {}, true).ok());
-  EXPECT_EQ(channel_->TakeValue(1).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(channel_->TakeValue(1, absl::InfiniteFuture()).status().code(),
+            absl::StatusCode::kUnavailable);
 }
 
 TEST_F(SegmentChannelTest, WithoutASocketThereIsNoChannel) {

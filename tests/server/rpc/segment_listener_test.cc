@@ -230,7 +230,7 @@ TEST_F(SegmentListenerTest, SendsAValueUnasked) {
   EXPECT_EQ(listener_->Send(token, getuid(), large), 0U) << "more than it may have";
 }
 
-TEST_F(SegmentListenerTest, WhoDoesNotReadGetsNoMoreValues) {
+TEST_F(SegmentListenerTest, WhoDoesNotReadIsSentOnlySoMany) {
   Peer peer(Path());
   const std::string token = peer.SayHello();
   const engine::Bytes value = *engine_.Pack(std::string(100 * kKiB, 'v'), getuid());
