@@ -111,7 +111,8 @@ ExitReport FromProto(const v1::ExitReport& report) {
 
 TaskResult FromProto(v1::TaskResult&& result) {
   TaskResult out{.state = static_cast<TaskState>(result.state())};
-  out.value = std::move(*result.mutable_value());
+  // Asking for a mutable string would make one.
+  if (!result.value().empty()) out.value = std::move(*result.mutable_value());
   if (!result.content_type().empty()) out.content_type = result.content_type();
   if (!result.error().empty()) out.error = result.error();
   if (result.has_exit_report()) {

@@ -172,48 +172,53 @@ void Session::SortOutTasksLocked(const absl::Status& why) {
   auto sent = std::exchange(sent_, {});
   auto pending = std::exchange(pending_, {});
   auto payloads = std::exchange(payloads_, {});
-  for (auto* cancels : {&cancel_ids_, &cancel_tags_, &kill_ids_, &kill_tags_}) cancels->clear();
+  for (auto* cancels : {&cancel_ids_, &cancel_tags_, &kill_ids_, &kill_tags_, &cancel_when_sent_}) {
+    cancels->clear();
+  }
   resume_ids_.clear();
   next_tag_ = 0;
+  const uint64_t unsent_tag = std::exchange(unsent_tag_, 0);
 
   std::vector<RecordPtr> accepted;
-  for (const auto& [tag, record] : before) {
-    if (record->place == TaskRecord::Place::kPending) continue;
-    if (record->detached) {
-      if (record->place == TaskRecord::Place::kAccepted) accepted.push_back(record);
-      continue;
-    }
+  before.ForEach([&](const RecordPtr& record) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if (record->tag >= unsent_tag) return;
     const uint64_t id = record->id;
-    SettleLocked(record, absl::UnavailableError(absl::StrCat(
-                             id == 0 ? "the connection broke before the daemon answered; whether "
-                                       "the task ran is unknown"
-                                     : absl::StrCat("the connection broke while task ", id,
-                                                    " was unfinished; how far it came is unknown, "
-                                                    "and the daemon cancels it"),
-                             " (detached tasks survive this): ", why.message())));
-  }
+    if (record->detached) {
+      if (id != 0) accepted.push_back(record);
+      return;
+    }
+    SettleLocked(*record, absl::UnavailableError(absl::StrCat(
+                              id == 0 ? "the connection broke before the daemon answered; whether "
+                                        "the task ran is unknown"
+                                      : absl::StrCat("the connection broke while task ", id,
+                                                     " was unfinished; how far it came is unknown, "
+                                                     "and the daemon cancels it"),
+                              " (detached tasks survive this): ", why.message())));
+  });
   std::sort(accepted.begin(), accepted.end(),
             [](const RecordPtr& a, const RecordPtr& b) { return a->id < b->id; });
   for (const RecordPtr& record : accepted) {
     resume_ids_.push_back(record->id);
     record->tag = next_tag_++;
-    by_tag_.emplace(record->tag, record);
-    if (record->cancel_asked) SendCancelLocked(record);
+    by_tag_.Add(record->tag, record);
+    if (record->cancel_asked) SendCancelLocked(*record);
   }
+  unsent_tag_ = next_tag_;
   const auto again = [&](const Batch& batch, bool was_sent) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     for (const BatchItem& item : batch.Decode()) {
-      const auto found = before.find(item.tag);
-      if (found == before.end() || found->second->id != 0 || found->second->done) continue;
+      const RecordPtr record = before.Remove(item.tag);
+      if (record == nullptr || record->id != 0 || record->done) continue;
       PlacedPayload payload{.bytes = item.payload};
       if (item.in_segment) payload = payloads.Take(item.tag);
       if (item.in_segment && !payload.StillOurs(segments_.get(), was_sent)) {
-        SettleLocked(found->second, absl::UnavailableError(absl::StrCat(
-                                        "the connection broke, and the segment with the task's "
-                                        "payload went with it: ",
-                                        why.message())));
+        SettleLocked(*record, absl::UnavailableError(absl::StrCat(
+                                  "the connection broke, and the segment with the task's "
+                                  "payload went with it: ",
+                                  why.message())));
         continue;
       }
-      AppendLocked(batch.spec(), found->second, std::move(payload), item.request_id);
+      AppendLocked(batch.spec(), record, std::move(payload), item.request_id);
+      if (record->cancel_asked) SendCancelLocked(*record);
     }
   };
   for (const SentBatch& batch : sent) again(batch.batch, true);
@@ -222,7 +227,7 @@ void Session::SortOutTasksLocked(const absl::Status& why) {
 
 void Session::SettleAllLocked(const absl::Status& why) {
   std::vector<RecordPtr> records(by_transfer_.begin(), by_transfer_.end());
-  for (const auto& [tag, record] : by_tag_) records.push_back(record);
+  by_tag_.ForEach([&records](const RecordPtr& record) { records.push_back(record); });
   for (const RecordPtr& record : records) {
     const uint64_t id = record->id;
     std::string message(why.message());
@@ -230,7 +235,7 @@ void Session::SettleAllLocked(const absl::Status& why) {
       message = absl::StrCat("task ", id, " is unfinished and ",
                              record->detached ? "goes on without us: " : "lost: ", message);
     }
-    SettleLocked(record, absl::Status(why.code(), message));
+    SettleLocked(*record, absl::Status(why.code(), message));
   }
   pending_.clear();
   sent_.clear();
@@ -266,6 +271,7 @@ void Session::Close() {
         },
         absl::Now() + options_.reconnect_timeout);
     state_ = State::kClosed;
+    if (block_ != nullptr) std::exchange(block_, nullptr)->Seal();
     if (context_ != nullptr) context_->TryCancel();
     backoff_alarm_.Cancel();
     for (const auto& transfer : transfers_) transfer->Abort();

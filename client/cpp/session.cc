@@ -39,6 +39,7 @@ absl::Status StatusOf(const google::rpc::Status& status) {
 constexpr size_t kMaxCancelsPerMessage = 10'000;
 // For the first word on the segment socket; without it payloads and values go through the stream.
 constexpr absl::Duration kSegmentsTimeout = absl::Seconds(1);
+constexpr size_t kArenaBlockBytes = 64 << 10;
 
 void MoveSome(std::vector<uint64_t>& from, google::protobuf::RepeatedField<uint64_t>* to) {
   const size_t left = from.size() - std::min(from.size(), kMaxCancelsPerMessage);
@@ -53,6 +54,12 @@ absl::Status OwnThreadError() {
 }
 
 }  // namespace
+
+google::protobuf::ArenaOptions Session::MessageArena() {
+  google::protobuf::ArenaOptions options;
+  options.max_block_size = kArenaBlockBytes;
+  return options;
+}
 
 absl::StatusOr<TaskHandle> Session::Submit(const std::shared_ptr<const EncodedSpec>& spec,
                                            std::string_view bytes, const SegmentSlice& slice,
@@ -69,8 +76,6 @@ absl::StatusOr<TaskHandle> Session::Submit(const std::shared_ptr<const EncodedSp
     if (!placed.ok()) return placed.status();
     payload = *std::move(placed);
   }
-  auto record =
-      std::make_shared<TaskRecord>(shared_from_this(), spec->detached, std::move(options));
   absl::MutexLock lock(&mu());
   if (in_flight_ >= options_.max_in_flight) {
     if (!wait || driver_.OnBackgroundThread()) {
@@ -90,6 +95,7 @@ absl::StatusOr<TaskHandle> Session::Submit(const std::shared_ptr<const EncodedSp
     state_ = State::kConnecting;
     StartStreamLocked();
   }
+  RecordPtr record = MakeRecordLocked(spec->detached, std::move(options));
   ++in_flight_;
   if (record->callbacks != nullptr) driver_.AddBackgroundInterest(1);
   if (max_inline_bytes_ != 0 && payload.bytes.size() > max_inline_bytes_) {
@@ -110,11 +116,17 @@ absl::StatusOr<TaskHandle> Session::Submit(const std::shared_ptr<const EncodedSp
   return TaskHandle(std::move(record));
 }
 
+RecordPtr Session::MakeRecordLocked(bool detached, SubmitOptions&& options) {
+  if (block_ == nullptr) block_ = new RecordBlock(shared_from_this());
+  RecordPtr record = block_->Make(detached, std::move(options));
+  if (block_->full()) block_ = nullptr;  // its records have it
+  return record;
+}
+
 void Session::AppendLocked(const std::shared_ptr<const EncodedSpec>& spec, const RecordPtr& record,
                            PlacedPayload payload, std::string_view request_id) {
-  record->place = TaskRecord::Place::kPending;
   record->tag = next_tag_++;
-  by_tag_.emplace(record->tag, record);
+  by_tag_.Add(record->tag, record);
   if (pending_.empty() || pending_.back().full() ||
       (pending_.back().spec() != spec && pending_.back().spec()->bytes != spec->bytes)) {
     pending_.emplace_back(spec);
@@ -152,11 +164,9 @@ void Session::WriteNextLocked() {
   if (pending_.empty()) return;
   Batch batch = std::move(pending_.front());
   pending_.pop_front();
-  for (uint64_t tag = batch.first_tag(); tag <= batch.last_tag(); ++tag) {
-    const RecordPtr record = FindLocked(tag);
-    if (record == nullptr) continue;
-    record->place = TaskRecord::Place::kSent;
-    if (record->cancel_asked) SendCancelLocked(record);
+  unsent_tag_ = batch.last_tag() + 1;
+  for (const uint64_t tag : std::exchange(cancel_when_sent_, {})) {
+    if (TaskRecord* const record = by_tag_.Find(tag)) SendCancelLocked(*record);
   }
   const grpc::ByteBuffer message = batch.ToRequest();
   if (batch.spec()->detached) sent_.push_back({batch, batch.items()});
@@ -221,24 +231,19 @@ void Session::HandleResponse(v1::SessionResponse& response) {
     const bool taken_over =
         rejected.status().code() == static_cast<int>(absl::StatusCode::kAborted);
     if (!taken_over) AcknowledgeLocked(rejected.tag());
-    const RecordPtr record = FindLocked(rejected.tag());
+    TaskRecord* const record = by_tag_.Find(rejected.tag());
     if (record == nullptr) continue;
     const uint64_t id = record->id;
-    SettleLocked(record, id == 0 || taken_over
-                             ? StatusOf(rejected.status())
-                             : absl::NotFoundError(absl::StrCat(
-                                   "the daemon no longer knows task ", id,
-                                   " after a reconnect: ", rejected.status().message())));
+    SettleLocked(*record, id == 0 || taken_over
+                              ? StatusOf(rejected.status())
+                              : absl::NotFoundError(absl::StrCat(
+                                    "the daemon no longer knows task ", id,
+                                    " after a reconnect: ", rejected.status().message())));
   }
   for (v1::TaskEvent& event : *response.mutable_events()->mutable_events()) {
     HandleEventLocked(event);
   }
   DeliverLocked();
-}
-
-Session::RecordPtr Session::FindLocked(uint64_t tag) {
-  const auto found = by_tag_.find(tag);
-  return found == by_tag_.end() ? nullptr : found->second;
 }
 
 void Session::AcceptLocked(const v1::TaskAccepted& accepted) {
@@ -247,13 +252,11 @@ void Session::AcceptLocked(const v1::TaskAccepted& accepted) {
                              ? std::min(accepted.count(), next_tag_ - accepted.first_tag())
                              : 0;
   for (uint64_t i = 0; i < count; ++i) {
-    const auto found = by_tag_.find(accepted.first_tag() + i);
     if (!sent_.empty()) AcknowledgeLocked(accepted.first_tag() + i);
-    if (found == by_tag_.end()) continue;
-    TaskRecord& record = *found->second;
-    record.id.store(accepted.first_task_id() + i, std::memory_order_release);
-    record.place = TaskRecord::Place::kAccepted;
-    payloads_.Accepted(record.tag);
+    if (TaskRecord* const record = by_tag_.Find(accepted.first_tag() + i)) {
+      record->id.store(accepted.first_task_id() + i, std::memory_order_release);
+      payloads_.Accepted(record->tag);
+    }
   }
 }
 
@@ -267,7 +270,7 @@ void Session::AcknowledgeLocked(uint64_t tag) {
 }
 
 void Session::HandleEventLocked(v1::TaskEvent& event) {
-  const RecordPtr record = FindLocked(event.tag());
+  TaskRecord* const record = by_tag_.Find(event.tag());
   if (record == nullptr) return;
   if (event.event_case() == v1::TaskEvent::kFinished) {
     if (record->id == 0) record->id.store(event.task_id(), std::memory_order_release);
@@ -275,34 +278,34 @@ void Session::HandleEventLocked(v1::TaskEvent& event) {
     const uint64_t segment_id = event.finished().value_segment_id();
     TaskResult result = FromProto(std::move(*event.mutable_finished()));
     if (segment_id != 0 && TakeValueLocked(segment_id, &result)) {
-      SettleLocked(record, std::move(result));
+      SettleLocked(*record, std::move(result));
     } else if (result.ok() && value_bytes > result.value.size()) {
       StartTransferLocked(
-          MakeFetch(MakeTransferContext(record), event.task_id(), std::move(result)));
+          MakeFetch(MakeTransferContext(RecordPtr(record)), event.task_id(), std::move(result)));
     } else {
-      SettleLocked(record, std::move(result));
+      SettleLocked(*record, std::move(result));
     }
     return;
   }
   if (record->callbacks == nullptr || !record->callbacks->on_event) return;
   std::optional<TaskEvent> translated = FromProto(std::move(event));
-  if (translated) deliveries_.push_back({record, std::move(translated)});
+  if (translated) deliveries_.push_back({RecordPtr(record), std::move(translated)});
 }
 
-void Session::SettleLocked(const RecordPtr& kept, absl::StatusOr<TaskResult> outcome) {
-  // The maps may hold the last reference.
-  const RecordPtr record = kept;  // NOLINT(performance-unnecessary-copy-initialization)
-  if (record->done) return;
-  record->outcome = std::move(outcome);
-  record->done.store(true, std::memory_order_release);
-  if (record->place >= TaskRecord::Place::kUploading) {
-    by_transfer_.erase(record);
-  } else {
-    by_tag_.erase(record->tag);
-    payloads_.Ended(record->tag);
+void Session::SettleLocked(TaskRecord& record, absl::StatusOr<TaskResult> outcome) {
+  if (record.done) return;
+  RecordPtr kept;
+  if (record.place != TaskRecord::Place::kSession) {
+    kept = RecordPtr(&record);
+    by_transfer_.erase(kept);
+  } else if (by_tag_.Find(record.tag) == &record) {  // else the tag is of a stream that is gone
+    kept = by_tag_.Remove(record.tag);
+    payloads_.Ended(record.tag);
   }
+  record.outcome = std::move(outcome);
+  record.done.store(true, std::memory_order_release);
   --in_flight_;
-  if (record->callbacks != nullptr) deliveries_.push_back({record, std::nullopt});
+  if (record.callbacks != nullptr) deliveries_.push_back({RecordPtr(&record), std::nullopt});
 }
 
 void Session::DeliverLocked() {
@@ -373,22 +376,23 @@ absl::Status Session::WaitAll(absl::Time deadline) {
   return absl::DeadlineExceededError(absl::StrCat(in_flight_, " tasks have not ended yet"));
 }
 
-void Session::Cancel(const RecordPtr& record, bool force) {
+void Session::Cancel(TaskRecord& record, bool force) {
   absl::MutexLock lock(&mu());
-  if (record->done || (record->cancel_asked && !force) || record->cancel_forced) return;
-  record->cancel_asked = true;
-  record->cancel_forced = force;
+  if (record.done || (record.cancel_asked && !force) || record.cancel_forced) return;
+  record.cancel_asked = true;
+  record.cancel_forced = force;
   SendCancelLocked(record);
   WriteNextLocked();
 }
 
 // By tag while the ID is unknown: the stream's order puts the cancel after the submit, so long as
 // the submit has been written. A pending task's cancel waits for that; see WriteNextLocked.
-void Session::SendCancelLocked(const RecordPtr& record) {
-  if (record->id != 0) {
-    (record->cancel_forced ? kill_ids_ : cancel_ids_).push_back(record->id);
-  } else if (record->place == TaskRecord::Place::kSent) {
-    (record->cancel_forced ? kill_tags_ : cancel_tags_).push_back(record->tag);
+void Session::SendCancelLocked(TaskRecord& record) {
+  if (record.id != 0) {
+    (record.cancel_forced ? kill_ids_ : cancel_ids_).push_back(record.id);
+  } else if (record.place == TaskRecord::Place::kSession) {
+    if (record.tag >= unsent_tag_) return cancel_when_sent_.push_back(record.tag);
+    (record.cancel_forced ? kill_tags_ : cancel_tags_).push_back(record.tag);
   }
 }
 
@@ -398,7 +402,7 @@ void Session::UploadAccepted(const RecordPtr& record, uint64_t task_id) {
   record->place = TaskRecord::Place::kUploaded;
   driver_.Notify();
   if (record->cancel_asked) {
-    SendCancelLocked(record);
+    SendCancelLocked(*record);
     WriteNextLocked();
   }
   if (!record->done) StartTransferLocked(MakeFollow(MakeTransferContext(record), task_id));
@@ -406,7 +410,7 @@ void Session::UploadAccepted(const RecordPtr& record, uint64_t task_id) {
 
 void Session::TransferDone(const RecordPtr& record, absl::StatusOr<TaskResult> outcome) {
   absl::MutexLock lock(&mu());
-  SettleLocked(record, std::move(outcome));
+  SettleLocked(*record, std::move(outcome));
   DeliverLocked();
 }
 

@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -27,6 +26,7 @@
 #include "client/cpp/driver.h"
 #include "client/cpp/segment_channel.h"
 #include "client/cpp/segment_payloads.h"
+#include "client/cpp/tag_table.h"
 #include "client/cpp/task_record.h"
 #include "client/cpp/transfer.h"
 #include "prefork/client.h"
@@ -38,8 +38,6 @@ namespace prefork::client::internal {
 // session.cc. Thread-safe.
 class Session : public std::enable_shared_from_this<Session>, private TransferOwner {
  public:
-  using RecordPtr = std::shared_ptr<TaskRecord>;
-
   Session(std::shared_ptr<grpc::Channel> channel, ConnectOptions options);
   // REQUIRES: Close was called.
   ~Session() override;
@@ -62,7 +60,7 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   absl::StatusOr<TaskResult> ResultOf(const absl::StatusOr<TaskResult>& outcome) const;
   absl::Status WaitDone(TaskRecord& record, absl::Time deadline);
   absl::StatusOr<uint64_t> WaitAccepted(TaskRecord& record, absl::Time deadline);
-  void Cancel(const RecordPtr& record, bool force);
+  void Cancel(TaskRecord& record, bool force);
 
   std::string daemon_version();
 
@@ -81,6 +79,9 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   };
   using Stream = grpc::GenericClientAsyncReaderWriter;
 
+  // Few and large blocks: a message may hold thousands of events.
+  static google::protobuf::ArenaOptions MessageArena();
+
   // session.cc: submitting and what comes back.
   void OnStarted(bool ok);
   void OnWritten(bool ok);
@@ -94,12 +95,14 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   void AcceptLocked(const v1::TaskAccepted& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void AcknowledgeLocked(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void HandleEventLocked(v1::TaskEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  void SettleLocked(const RecordPtr& record, absl::StatusOr<TaskResult> outcome)
+  // The tables may hold the last reference to `record`.
+  void SettleLocked(TaskRecord& record, absl::StatusOr<TaskResult> outcome)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void DeliverLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  RecordPtr FindLocked(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  RecordPtr MakeRecordLocked(bool detached, SubmitOptions&& options)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   std::string NewRequestIdLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  void SendCancelLocked(const RecordPtr& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  void SendCancelLocked(TaskRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
 
   // Connects to the segment socket if that is not so already.
   void ConnectSegments(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu());
@@ -164,8 +167,10 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   Operation backoff_over_{this, &Session::OnBackoffOver};
 
   // Tasks.
+  RecordBlock* block_ ABSL_GUARDED_BY(mu()) = nullptr;  // with room for records, or null
   uint64_t next_tag_ ABSL_GUARDED_BY(mu()) = 0;
-  absl::flat_hash_map<uint64_t, RecordPtr> by_tag_ ABSL_GUARDED_BY(mu());
+  uint64_t unsent_tag_ ABSL_GUARDED_BY(mu()) = 0;  // from here on tags are in pending_
+  TagTable by_tag_ ABSL_GUARDED_BY(mu());
   std::set<RecordPtr> by_transfer_ ABSL_GUARDED_BY(mu());  // no tag: uploading or uploaded
   size_t in_flight_ ABSL_GUARDED_BY(mu()) = 0;
   SegmentPayloads payloads_ ABSL_GUARDED_BY(mu());
@@ -179,13 +184,14 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   std::vector<uint64_t> cancel_tags_ ABSL_GUARDED_BY(mu());
   std::vector<uint64_t> kill_ids_ ABSL_GUARDED_BY(mu());
   std::vector<uint64_t> kill_tags_ ABSL_GUARDED_BY(mu());
+  std::vector<uint64_t> cancel_when_sent_ ABSL_GUARDED_BY(mu());  // tags of tasks in pending_
   std::vector<uint64_t> resume_ids_ ABSL_GUARDED_BY(mu());
   std::vector<std::unique_ptr<Transfer>> transfers_ ABSL_GUARDED_BY(mu());
   std::vector<Delivery> deliveries_ ABSL_GUARDED_BY(mu());
   int deliveries_running_ ABSL_GUARDED_BY(mu()) = 0;  // posted, callbacks not all over
   std::string request_id_prefix_;
   uint64_t request_ids_made_ ABSL_GUARDED_BY(mu()) = 0;
-  google::protobuf::Arena arena_;  // of the message being read
+  google::protobuf::Arena arena_{MessageArena()};  // of the message being read
 };
 
 }  // namespace prefork::client::internal

@@ -15,17 +15,17 @@ TaskHandle& TaskHandle::operator=(const TaskHandle&) = default;
 TaskHandle::TaskHandle(TaskHandle&&) noexcept = default;
 TaskHandle& TaskHandle::operator=(TaskHandle&&) noexcept = default;
 
-TaskHandle::TaskHandle(std::shared_ptr<internal::TaskRecord> record) : record_(std::move(record)) {}
+TaskHandle::TaskHandle(internal::RecordPtr record) : record_(std::move(record)) {}
 
 absl::StatusOr<TaskResult> TaskHandle::Get(absl::Duration timeout) const {
   const absl::Status waited = Wait(timeout);
   if (!waited.ok()) return waited;
-  return record_->session->ResultOf(record_->outcome);
+  return record_->block->session().ResultOf(record_->outcome);
 }
 
 absl::Status TaskHandle::Wait(absl::Duration timeout) const {
   if (done()) return absl::OkStatus();
-  return record_->session->WaitDone(*record_, absl::Now() + timeout);
+  return record_->block->session().WaitDone(*record_, absl::Now() + timeout);
 }
 
 bool TaskHandle::done() const { return record_->done.load(std::memory_order_acquire); }
@@ -33,9 +33,9 @@ bool TaskHandle::done() const { return record_->done.load(std::memory_order_acqu
 uint64_t TaskHandle::id() const { return record_->id.load(std::memory_order_acquire); }
 
 absl::StatusOr<uint64_t> TaskHandle::WaitAccepted(absl::Duration timeout) const {
-  return record_->session->WaitAccepted(*record_, absl::Now() + timeout);
+  return record_->block->session().WaitAccepted(*record_, absl::Now() + timeout);
 }
 
-void TaskHandle::Cancel(bool force) const { record_->session->Cancel(record_, force); }
+void TaskHandle::Cancel(bool force) const { record_->block->session().Cancel(*record_, force); }
 
 }  // namespace prefork::client

@@ -29,13 +29,11 @@ class Transfer : public Completion {
 class TransferOwner {
  public:
   virtual ~TransferOwner() = default;
-  virtual void UploadAccepted(const std::shared_ptr<TaskRecord>& record, uint64_t task_id) = 0;
-  virtual void TransferDone(const std::shared_ptr<TaskRecord>& record,
-                            absl::StatusOr<TaskResult> outcome) = 0;
+  virtual void UploadAccepted(const RecordPtr& record, uint64_t task_id) = 0;
+  virtual void TransferDone(const RecordPtr& record, absl::StatusOr<TaskResult> outcome) = 0;
   // `result` lacks its value, which another transfer has to read.
-  virtual void FetchValue(const std::shared_ptr<TaskRecord>& record, uint64_t task_id,
-                          TaskResult result) = 0;
-  virtual bool TransferStillWanted(const std::shared_ptr<TaskRecord>& record) = 0;
+  virtual void FetchValue(const RecordPtr& record, uint64_t task_id, TaskResult result) = 0;
+  virtual bool TransferStillWanted(const RecordPtr& record) = 0;
   // The last call; the owner destroys the transfer.
   virtual void TransferEnded(Transfer* transfer) = 0;
 };
@@ -44,7 +42,7 @@ struct TransferContext {
   TransferOwner* owner;
   std::shared_ptr<grpc::Channel> channel;
   grpc::CompletionQueue* queue;
-  std::shared_ptr<TaskRecord> record;
+  RecordPtr record;
   std::string address;  // for messages
 };
 

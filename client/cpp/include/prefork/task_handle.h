@@ -1,8 +1,9 @@
 #ifndef PREFORK_CLIENT_CPP_INCLUDE_PREFORK_TASK_HANDLE_H_
 #define PREFORK_CLIENT_CPP_INCLUDE_PREFORK_TASK_HANDLE_H_
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -12,8 +13,45 @@
 namespace prefork::client {
 
 namespace internal {
+
 class Session;
 struct TaskRecord;
+
+// A counted reference to what the client knows of a task.
+class RecordPtr {
+ public:
+  RecordPtr() = default;
+  explicit RecordPtr(TaskRecord* record) : record_(record) {
+    if (record_ != nullptr) Retain(record_);
+  }
+  RecordPtr(const RecordPtr& other) : RecordPtr(other.record_) {}
+  RecordPtr(RecordPtr&& other) noexcept : record_(std::exchange(other.record_, nullptr)) {}
+  RecordPtr& operator=(RecordPtr other) noexcept {
+    std::swap(record_, other.record_);
+    return *this;
+  }
+  ~RecordPtr() {
+    if (record_ != nullptr) Release(record_);
+  }
+
+  TaskRecord* get() const { return record_; }
+  TaskRecord* operator->() const { return record_; }
+  TaskRecord& operator*() const { return *record_; }
+  friend bool operator==(const RecordPtr& record, std::nullptr_t) {
+    return record.record_ == nullptr;
+  }
+  friend bool operator!=(const RecordPtr& record, std::nullptr_t) {
+    return record.record_ != nullptr;
+  }
+  friend bool operator<(const RecordPtr& a, const RecordPtr& b) { return a.record_ < b.record_; }
+
+ private:
+  static void Retain(TaskRecord* record);
+  static void Release(TaskRecord* record);
+
+  TaskRecord* record_ = nullptr;
+};
+
 }  // namespace internal
 
 // A submitted task: a future that can also cancel. Copies are the same task. Dropping every copy
@@ -53,9 +91,9 @@ class TaskHandle {
 
  private:
   friend class internal::Session;
-  explicit TaskHandle(std::shared_ptr<internal::TaskRecord> record);
+  explicit TaskHandle(internal::RecordPtr record);
 
-  std::shared_ptr<internal::TaskRecord> record_;
+  internal::RecordPtr record_;
 };
 
 }  // namespace prefork::client
