@@ -177,6 +177,7 @@ void Session::SortOutTasksLocked(const absl::Status& why) {
   }
   resume_ids_.clear();
   next_tag_ = 0;
+  unanswered_ = 0;
   const uint64_t unsent_tag = std::exchange(unsent_tag_, 0);
 
   std::vector<RecordPtr> accepted;

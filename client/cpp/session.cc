@@ -4,8 +4,10 @@
 //   handle, callback <- settle <- by_tag_ <- Read <- daemon
 //
 // Submits. A task is appended to the last pending batch when that has the same spec and room, and
-// a write starts at once when none is under way. So the batch grows exactly while the transport is
-// busy; there is no timer. Batches of detached tasks are kept (their bytes are shared with gRPC)
+// a write starts at once when none is under way and the daemon has answered most of what it was
+// sent. So a lone task goes out at once, and in a burst the batch grows while the transport or the
+// daemon is busy; there is no timer, because every submit is answered, by `accepted` or `rejected`,
+// whether the task runs or not. Batches of detached tasks are kept (their bytes are shared with gRPC)
 // until each task is acknowledged, since they are sent again after a break.
 //
 // Events. One read is outstanding at all times. A message is parsed into an arena and applied under
@@ -40,6 +42,9 @@ constexpr size_t kMaxCancelsPerMessage = 10'000;
 // For the first word on the segment socket; without it payloads and values go through the stream.
 constexpr absl::Duration kSegmentsTimeout = absl::Seconds(1);
 constexpr size_t kArenaBlockBytes = 64 << 10;
+// Tasks without a verdict from which on small batches wait for one. Enough to keep workers busy for
+// a round trip.
+constexpr size_t kMaxUnanswered = 64;
 
 void MoveSome(std::vector<uint64_t>& from, google::protobuf::RepeatedField<uint64_t>* to) {
   const size_t left = from.size() - std::min(from.size(), kMaxCancelsPerMessage);
@@ -162,9 +167,14 @@ void Session::WriteNextLocked() {
     return WriteLocked(grpc::ByteBuffer(&slice, 1));
   }
   if (pending_.empty()) return;
+  if (unanswered_ >= kMaxUnanswered && pending_.size() == 1 && !pending_.front().full()) {
+    driver_.DriveInBackground();  // the answer lets it go
+    return;
+  }
   Batch batch = std::move(pending_.front());
   pending_.pop_front();
   unsent_tag_ = batch.last_tag() + 1;
+  unanswered_ += batch.items();
   for (const uint64_t tag : std::exchange(cancel_when_sent_, {})) {
     if (TaskRecord* const record = by_tag_.Find(tag)) SendCancelLocked(*record);
   }
@@ -230,7 +240,10 @@ void Session::HandleResponse(v1::SessionResponse& response) {
     // An accepted task that another session has now.
     const bool taken_over =
         rejected.status().code() == static_cast<int>(absl::StatusCode::kAborted);
-    if (!taken_over) AcknowledgeLocked(rejected.tag());
+    if (!taken_over) {
+      AcknowledgeLocked(rejected.tag());
+      unanswered_ -= std::min<size_t>(unanswered_, 1);
+    }
     TaskRecord* const record = by_tag_.Find(rejected.tag());
     if (record == nullptr) continue;
     const uint64_t id = record->id;
@@ -244,6 +257,7 @@ void Session::HandleResponse(v1::SessionResponse& response) {
     HandleEventLocked(event);
   }
   DeliverLocked();
+  if (!writing_) WriteNextLocked();
 }
 
 void Session::AcceptLocked(const v1::TaskAccepted& accepted) {
@@ -251,6 +265,7 @@ void Session::AcceptLocked(const v1::TaskAccepted& accepted) {
   const uint64_t count = accepted.first_tag() < next_tag_
                              ? std::min(accepted.count(), next_tag_ - accepted.first_tag())
                              : 0;
+  unanswered_ -= std::min<uint64_t>(unanswered_, count);
   for (uint64_t i = 0; i < count; ++i) {
     if (!sent_.empty()) AcknowledgeLocked(accepted.first_tag() + i);
     if (TaskRecord* const record = by_tag_.Find(accepted.first_tag() + i)) {

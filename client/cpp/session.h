@@ -173,6 +173,7 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   TagTable by_tag_ ABSL_GUARDED_BY(mu());
   std::set<RecordPtr> by_transfer_ ABSL_GUARDED_BY(mu());  // no tag: uploading or uploaded
   size_t in_flight_ ABSL_GUARDED_BY(mu()) = 0;
+  size_t unanswered_ ABSL_GUARDED_BY(mu()) = 0;  // sent, neither accepted nor rejected
   SegmentPayloads payloads_ ABSL_GUARDED_BY(mu());
   std::deque<Batch> pending_ ABSL_GUARDED_BY(mu());
   struct SentBatch {
