@@ -124,7 +124,15 @@ void EngineImpl::SubmitBatch(SessionId id, std::vector<TaskSubmission> tasks) {
   Session* const session = core_.sessions.Find(id);
   if (session == nullptr) return;
   admission_.ForgetOptions();
-  for (TaskSubmission& task : tasks) SubmitOne(*session, std::move(task));
+  std::shared_ptr<const TaskOptions> options;
+  for (TaskSubmission& task : tasks) {
+    if (task.options == nullptr) {
+      task.options = options;
+    } else {
+      options = task.options;
+    }
+    SubmitOne(*session, std::move(task));
+  }
   session->UpdateReading();
   core_.sessions.MarkDirty(*session);
 }

@@ -47,6 +47,7 @@ void FinishedTasks::Remove(TaskSlot slot) {
   if (record.own_ttl) {
     own_ttl_.erase({record.expires_ns, slot});
   } else {
+    if (record.next != kNone) tasks_->Prefetch(record.next);  // mostly the next one to go
     (record.previous == kNone ? head_ : tasks_->at(record.previous).next) = record.next;
     (record.next == kNone ? tail_ : tasks_->at(record.next).previous) = record.previous;
     record.previous = record.next = kNone;

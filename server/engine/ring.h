@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "common/os/check.h"
@@ -11,7 +12,8 @@ namespace prefork::engine {
 
 // A first-in first-out queue in one block of memory that doubles when it is full and is kept for
 // reuse. For the queues a million items a second go through, where std::deque would allocate every
-// few items. Elements are default-constructible and movable; a popped place is reset to T().
+// few items. Elements are default-constructible and movable; a popped place gives up what it
+// owned.
 template <typename T>
 class Ring {
  public:
@@ -35,7 +37,7 @@ class Ring {
   }
   void pop_front() {
     PREFORK_CHECK(size_ > 0);
-    slots_[begin_] = T();
+    if constexpr (!std::is_trivially_destructible_v<T>) slots_[begin_] = T();
     begin_ = (begin_ + 1) & (capacity_ - 1);
     --size_;
   }

@@ -103,16 +103,16 @@ bool Session::IsMine(TaskSlot slot, TaskId id) const {
 }
 
 void Session::RememberTag(uint64_t tag, TaskId id) {
-  auto it = runs_.upper_bound(tag);
-  if (it != runs_.begin()) {
-    auto& [first_tag, run] = *std::prev(it);
-    if (tag == first_tag + run.count && id == run.first_id + run.count) {
-      ++run.count;
+  if (last_.count > 0) {
+    if (tag == last_first_tag_ + last_.count && id == last_.first_id + last_.count) {
+      ++last_.count;
       return;
     }
+    if (runs_.size() >= prune_at_) PruneRuns();
+    runs_[last_first_tag_] = last_;
   }
-  if (runs_.size() >= prune_at_) PruneRuns();
-  runs_[tag] = Run{id, 1};
+  last_first_tag_ = tag;
+  last_ = Run{id, 1};
 }
 
 // Tags are remembered for cancellation only: runs whose tasks have all left are of no use.
@@ -120,8 +120,7 @@ void Session::PruneRuns() {
   for (auto it = runs_.begin(); it != runs_.end();) {
     bool used = false;
     for (uint64_t i = 0; i < it->second.count && !used; ++i) {
-      const TaskSlot slot = tasks_->Find(it->second.first_id + i);
-      used = slot != kNone && tasks_->at(slot).session == index_;
+      used = SlotOf(it->second, i) != kNone;
     }
     it = used ? std::next(it) : runs_.erase(it);
   }
@@ -129,11 +128,18 @@ void Session::PruneRuns() {
 }
 
 TaskSlot Session::FindTag(uint64_t tag) const {
+  // Of a tag that was used twice the later task is meant.
+  if (tag >= last_first_tag_ && tag - last_first_tag_ < last_.count) {
+    return SlotOf(last_, tag - last_first_tag_);
+  }
   auto it = runs_.upper_bound(tag);
   if (it == runs_.begin()) return kNone;
   --it;
-  if (tag - it->first >= it->second.count) return kNone;
-  const TaskSlot slot = tasks_->Find(it->second.first_id + (tag - it->first));
+  return tag - it->first < it->second.count ? SlotOf(it->second, tag - it->first) : kNone;
+}
+
+TaskSlot Session::SlotOf(const Run& run, uint64_t position) const {
+  const TaskSlot slot = tasks_->Find(run.first_id + position);
   return slot != kNone && tasks_->at(slot).session == index_ ? slot : kNone;
 }
 

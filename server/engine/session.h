@@ -121,6 +121,7 @@ class Session {
   void RememberTag(uint64_t tag, TaskId id);
   void PruneRuns();
 
+  TaskSlot SlotOf(const Run& run, uint64_t position) const;
   const SessionId id_;
   const uint32_t index_;
   const SessionOptions options_;
@@ -132,8 +133,10 @@ class Session {
   TaskSlot head_ = kNone;
   TaskSlot tail_ = kNone;
   size_t task_count_ = 0;
-  absl::btree_map<uint64_t, Run> runs_;  // by first tag
-  size_t prune_at_ = 1024;               // runs
+  absl::btree_map<uint64_t, Run> runs_;  // by first tag; all but the last one
+  uint64_t last_first_tag_ = 0;
+  Run last_;                // may still grow; none when its count is 0
+  size_t prune_at_ = 1024;  // runs
 
   Ring<Verdict> verdicts_;
   size_t rejections_ = 0;  // among them

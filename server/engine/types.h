@@ -97,6 +97,8 @@ struct TaskOptions {
 
 struct TaskSubmission {
   uint64_t tag = 0;  // the session's own number
+  // In a batch: unset when they are those of the task before it. Two threads that count references
+  // to the same options for each task would be in each other's way.
   std::shared_ptr<const TaskOptions> options;
   std::string request_id;
   Bytes payload;

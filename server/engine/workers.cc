@@ -40,6 +40,8 @@ using scheduler::Action;
 using scheduler::EndCause;
 
 constexpr int64_t kReportEveryNs = 100'000'000;
+// As far ahead as memory is slower than an action.
+constexpr size_t kPrefetchActions = 4;
 
 // Do its tasks run in processes of their own, below the worker?
 bool RunsPrograms(const PoolEntry& pool) { return pool.spec().runtime == pool::Runtime::kCommand; }
@@ -114,7 +116,10 @@ bool Workers::CarryOut() {
     core_->scheduler.TakeActions(core_->now_ns, &actions_);
     if (actions_.empty()) break;
     any = true;
-    for (const Action& action : actions_) CarryOut(action);
+    for (size_t i = 0; i < actions_.size(); ++i) {
+      if (i + kPrefetchActions < actions_.size()) Prefetch(actions_[i + kPrefetchActions]);
+      CarryOut(actions_[i]);
+    }
   }
   for (WorkerLink* const link : unpublished_) PublishLane(*link);
   unpublished_.clear();
@@ -122,6 +127,10 @@ bool Workers::CarryOut() {
 }
 
 void Workers::CarryOut(const Action& action) {
+void Workers::Prefetch(const Action& action) const {
+  if (action.task != kNone) core_->tasks.Prefetch(action.task);
+}
+
   switch (action.kind) {
     case Action::Kind::kStateChanged:
       life_->StateChanged(action.task, action.state, action.cause);

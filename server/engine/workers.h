@@ -74,6 +74,7 @@ class Workers : private LaneListener {
   void StartDedicated(TaskSlot slot);
   void BecameIdle(WorkerLink& link);
   void LogRest(TaskSlot slot, const WorkerLink& link);
+  void Prefetch(const scheduler::Action& action) const;
   // workers_dispatch.cc
   void Dispatch(const scheduler::Action& action, WorkerLink& link);
   FeedResult Feed(const scheduler::Action& action, WorkerLink& link, std::string* why);

@@ -29,6 +29,7 @@ SubmitVerdict SubmitReader::Read(v1::SubmitBatch* batch) {
   const size_t defaults_bytes = batch->defaults().ByteSizeLong();
   size_t copied_bytes = 0;
   absl::Status too_much;
+  const engine::TaskOptions* last_options = nullptr;  // of the task before
   for (int i = 0; i < batch->items_size(); ++i) {
     v1::SubmitItem* item = batch->mutable_items(i);
     copied_bytes += CopiedBytes(batch->defaults(), defaults_bytes, *item);
@@ -39,10 +40,12 @@ SubmitVerdict SubmitReader::Read(v1::SubmitBatch* batch) {
     }
     engine::TaskSubmission& task = verdict.tasks.emplace_back();
     task.tag = item->tag();
-    absl::Status read = ReadItem(i, batch->defaults(), shared, item, &task);
+    absl::Status read = ReadItem(i, batch->defaults(), shared, last_options, item, &task);
     if (!read.ok()) {
       verdict.tasks.pop_back();
       verdict.rejected.push_back({item->tag(), std::move(read)});
+    } else if (task.options != nullptr) {
+      last_options = task.options.get();
     }
   }
   return verdict;
@@ -69,7 +72,8 @@ absl::StatusOr<SubmitReader::SharedOptions> SubmitReader::OptionsOfDefaults(
 
 absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
                                     const absl::StatusOr<SharedOptions>& shared,
-                                    v1::SubmitItem* item, engine::TaskSubmission* out) {
+                                    const engine::TaskOptions* last_options, v1::SubmitItem* item,
+                                    engine::TaskSubmission* out) {
   if (!item->has_spec()) {
     if (!shared.ok()) return shared.status();
     if (!defaults.request_id().empty()) {
@@ -77,7 +81,7 @@ absl::Status SubmitReader::ReadItem(int index, const v1::TaskSpec& defaults,
       violations.Add("defaults.request_id", "names one task; set it in the item's spec");
       return violations.ToStatus();
     }
-    out->options = *shared;
+    if (shared->get() != last_options) out->options = *shared;
     return SetPayload(defaults, index, item, out);
   }
 

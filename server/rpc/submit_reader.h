@@ -40,7 +40,8 @@ class SubmitReader {
                             const v1::SubmitItem& item);
   absl::StatusOr<SharedOptions> OptionsOfDefaults(const v1::TaskSpec& defaults);
   absl::Status ReadItem(int index, const v1::TaskSpec& defaults,
-                        const absl::StatusOr<SharedOptions>& shared, v1::SubmitItem* item,
+                        const absl::StatusOr<SharedOptions>& shared,
+                        const engine::TaskOptions* last_options, v1::SubmitItem* item,
                         engine::TaskSubmission* out);
   absl::Status SetPayload(const v1::TaskSpec& spec, int index, v1::SubmitItem* item,
                           engine::TaskSubmission* out);

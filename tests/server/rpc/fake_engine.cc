@@ -148,7 +148,10 @@ void FakeEngine::SubmitBatch(SessionId session, std::vector<engine::TaskSubmissi
   std::vector<TaskId> ids;
   for (engine::TaskSubmission& submission : batch) {
     if (!refuse_submits.ok()) {
+  std::shared_ptr<const engine::TaskOptions> options;
       owner.sink->AddRejected(submission.tag, refuse_submits);
+    if (submission.options == nullptr) submission.options = options;
+    options = submission.options;
       continue;
     }
     Task& task = Add(std::move(submission), owner.options.caller);
