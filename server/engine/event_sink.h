@@ -13,8 +13,8 @@ namespace prefork::engine {
 
 // Receives the events of one session or watch. Implemented by rpc. All methods run on the engine's
 // thread and must not block. Flow: while writable, the engine calls Add* any number of times and
-// then Flush once; from Flush until Engine::SinkWritable(id) it holds everything back (states and
-// output may be merged or dropped, ends are kept).
+// then Flush once; from Flush until Engine::SinkWritable(id), or a TakesMore that says so, it holds
+// everything back (states and output may be merged or dropped, ends are kept).
 class EventSink {
  public:
   // The engine flushes when about this much is pending.
@@ -35,6 +35,10 @@ class EventSink {
   // False: no AddEvent and AddFinished for now, verdicts only. SinkWritable tells when that is over.
   virtual bool wants_events() const { return true; }
   virtual void Flush() = 0;
+  // Asked of a session's sink when there is something for it after a Flush. True: it is writable
+  // again. False: SinkWritable will tell. A sink that is not asked need not tell, which spares the
+  // engine a wake-up for each message.
+  virtual bool TakesMore() { return false; }
   // Nothing more will come: shutdown, or the watcher fell too far behind (RESOURCE_EXHAUSTED,
   // resume by sequence).
   virtual void Close(const absl::Status& why) = 0;

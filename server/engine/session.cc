@@ -155,7 +155,12 @@ void Session::AddAccepted(uint64_t tag, TaskId id) {
   verdicts_.push_back(Verdict{tag, id, 1, absl::OkStatus()});
 }
 
-bool Session::SinkStalled() const { return !writable_ || !sink_->wants_events(); }
+bool Session::Writable() {
+  if (!writable_) writable_ = sink_->TakesMore();
+  return writable_;
+}
+
+bool Session::SinkStalled() { return !Writable() || !sink_->wants_events(); }
 
 void Session::PushOther(Other other) {
   Pending pending;
@@ -173,7 +178,7 @@ void Session::AddRejected(uint64_t tag, const absl::Status& why) {
 }
 
 void Session::AddState(TaskSlot slot, uint64_t sequence, const EventLog::Entry& entry) {
-  if (!options_.states || (SinkStalled() && pending_.size() >= kMaxPendingEvents)) return;
+  if (!options_.states || (pending_.size() >= kMaxPendingEvents && SinkStalled())) return;
   pending_.push_back(Pending{Pending::Kind::kState, slot, sequence, 0, entry});
 }
 
@@ -191,7 +196,7 @@ void Session::AddFinished(TaskSlot slot, uint64_t sequence, const EventLog::Entr
 void Session::AddOther(TaskSlot slot, const EventRecord& event) {
   if (!Wants(options_, event.kind)) return;
   const size_t bytes = event.data ? event.data->size() : sizeof(EventRecord);
-  if (SinkStalled() && other_bytes_ + bytes > kMaxOtherBytes) return;
+  if (other_bytes_ + bytes > kMaxOtherBytes && SinkStalled()) return;
   PushOther(Other{tasks_->at(slot).tag, slot, event, bytes});
 }
 
@@ -269,16 +274,18 @@ void Session::Emit(const Pending& pending, std::vector<TaskSlot>* delivered) {
 bool Session::SinkFull() const { return sink_->pending_bytes() >= EventSink::kFlushBytes; }
 
 void Session::Flush(std::vector<TaskSlot>* delivered) {
-  if (!wants_flush()) return;
-  while (!verdicts_.empty() && !SinkFull()) EmitVerdict();
-  while (!pending_.empty() && !SinkFull() && sink_->wants_events()) {
-    Emit(pending_.front(), delivered);
-    pending_.pop_front();
+  // What is left after a flush has to be asked for, or the sink would not tell when it takes more.
+  while (!(verdicts_.empty() && pending_.empty()) && Writable()) {
+    while (!verdicts_.empty() && !SinkFull()) EmitVerdict();
+    while (!pending_.empty() && !SinkFull() && sink_->wants_events()) {
+      Emit(pending_.front(), delivered);
+      pending_.pop_front();
+    }
+    // References to tasks that left may have come to nothing.
+    if (sink_->pending_bytes() == 0) return;
+    writable_ = false;
+    sink_->Flush();
   }
-  // References to tasks that left may have come to nothing.
-  if (sink_->pending_bytes() == 0) return;
-  writable_ = false;
-  sink_->Flush();
 }
 
 bool Session::OverLimits() const {
@@ -297,7 +304,7 @@ bool Session::overfull() const {
 
 void Session::UpdateReading() {
   // Credit has to be read even so, as soon as the client takes what is sent to it.
-  const bool pause = OverLimits() && (sink_->wants_events() || !writable_);
+  const bool pause = OverLimits() && (sink_->wants_events() || !Writable());
   if (pause == paused_) return;
   paused_ = pause;
   sink_->PauseReading(pause);

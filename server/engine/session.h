@@ -60,8 +60,7 @@ class Session {
   // appended to `delivered`.
   void Flush(std::vector<TaskSlot>* delivered);
   void SetWritable() { writable_ = true; }
-  bool wants_flush() const { return writable_ && !(verdicts_.empty() && pending_.empty()); }
-  bool drained() const { return verdicts_.empty() && pending_.empty() && writable_; }
+  bool drained() { return verdicts_.empty() && pending_.empty() && Writable(); }
   // Stops or resumes the reading of submits, by what the session holds.
   void UpdateReading();
 
@@ -112,16 +111,17 @@ class Session {
   void PushOther(Other other);
   bool OverLimits() const;
   bool SinkFull() const;
-  bool SinkStalled() const;
+  bool Writable();
+  bool SinkStalled();
   void EmitVerdict();
   void Emit(const Pending& pending, std::vector<TaskSlot>* delivered);
   void EmitFinished(const Pending& pending, std::vector<TaskSlot>* delivered);
   const EventRecord& ToEvent(const Pending& pending);
   bool IsMine(TaskSlot slot, TaskId id) const;
   void RememberTag(uint64_t tag, TaskId id);
+  TaskSlot SlotOf(const Run& run, uint64_t position) const;
   void PruneRuns();
 
-  TaskSlot SlotOf(const Run& run, uint64_t position) const;
   const SessionId id_;
   const uint32_t index_;
   const SessionOptions options_;

@@ -5,7 +5,7 @@
 //     StartRead again, if the gate is open  <----- gate: the engine has caught up, or resumes reading
 //                                                  AddAccepted/AddEvent/AddFinished -> batch_
 //   OnWriteDone <--------------------------------- Flush -> StartWrite(outbound_)
-//     `----------------------------------- Post -> WriteDone -> SinkWritable, or the next write
+//     `-- only if somebody waits for it -- Post -> WriteDone -> SinkWritable, or the next write
 //   OnCancel ----------------------------- Post -> End
 //   OnDone: drops self_
 //
@@ -14,8 +14,9 @@
 //
 // Backpressure down: the gate lets a few messages be under way to the engine, no more, and none while the
 // engine has asked for a pause; a client's writes then wait in HTTP/2's window. Up: one write in flight;
-// until it is taken, the engine does not get its sink back. While the client's credit is used up, the
-// sink wants no events: verdicts go on.
+// until it is taken, the engine does not get its sink back. The engine asks when it has something to
+// write (TakesMore), and only an answer of no makes the write's end wake it. While the client's credit
+// is used up, the sink wants no events: verdicts go on.
 //
 // The end: whatever comes first of half-close with all tasks finished, a broken rule, the engine's Close,
 // cancel and disconnect sets end_, closes the engine's session at once, and calls Finish when no write is
@@ -190,6 +191,9 @@ absl::Status SessionCall::TakeCancel(const v1::CancelBatch& cancel, size_t bytes
 }
 
 void SessionCall::OnWriteDone(bool ok) {
+  outbound_.Clear();
+  const bool awaited = write_.exchange(Write::kNone, std::memory_order_acq_rel) == Write::kAwaited;
+  if (ok && !awaited) return;
   engine_.Post([call = shared_from_this(), ok] { call->WriteDone(ok); });
 }
 
@@ -214,9 +218,7 @@ void SessionCall::Open(const engine::SessionOptions& options, uint64_t initial_c
   response.mutable_opened()->set_session_id(session_);
   response.mutable_opened()->set_daemon_version(rpc_.version);
   response.mutable_opened()->set_max_inline_payload_bytes(kMaxInlinePayloadBytes);
-  outbound_ = SerializeMessage(response);
-  writing_ = true;
-  StartWrite(&outbound_);
+  StartWriting(SerializeMessage(response));
 }
 
 void SessionCall::AddAccepted(uint64_t first_tag, engine::TaskId first_id, uint64_t count) {
@@ -257,49 +259,50 @@ void SessionCall::AddCredit(uint64_t events) {
   const uint64_t room = std::numeric_limits<uint64_t>::max() - *credit_;
   const bool was_out = *credit_ == 0;
   *credit_ += std::min(events, room);
-  // A sink that is held tells the same when it is given back.
-  if (was_out && !sink_held_) engine_.SinkWritable(session_);
+  // The end of a write tells the same.
+  if (was_out && !Writing()) engine_.SinkWritable(session_);
+}
+
+bool SessionCall::Writing() {
+  Write state = write_.load(std::memory_order_acquire);
+  if (state == Write::kUnderWay) {
+    write_.compare_exchange_strong(state, Write::kAwaited, std::memory_order_acq_rel);
+  }
+  return state != Write::kNone;
+}
+
+void SessionCall::StartWriting(grpc::ByteBuffer message) {
+  outbound_ = std::move(message);
+  write_.store(Write::kUnderWay, std::memory_order_release);
+  StartWrite(&outbound_);
+  if (half_closed_) Writing();  // its end may be the session's
 }
 
 void SessionCall::Flush() {
-  sink_held_ = true;
   flush_wanted_ = true;
-  WriteNext();
+  if (!end_.has_value() && !Writing()) WriteBatch();
 }
 
-void SessionCall::WriteNext() {
-  if (writing_ || end_.has_value() || session_ == 0 || !flush_wanted_) return;
+bool SessionCall::TakesMore() { return !Writing(); }
+
+void SessionCall::WriteBatch() {
   flush_wanted_ = false;
-  if (batch_.empty()) {
-    // Not from here: the engine may be in the middle of flushing its sinks.
-    engine_.Post([call = shared_from_this()] { call->ReturnSink(); });
-    return;
-  }
-  outbound_ = batch_.Take();
-  writing_ = true;
-  StartWrite(&outbound_);
+  StartWriting(batch_.Take());
 }
 
+// A write may have been begun since the one that this is about: then another WriteDone follows.
 void SessionCall::WriteDone(bool ok) {
-  writing_ = false;
-  outbound_.Clear();
+  if (Writing()) return;
   if (end_.has_value()) {
-    Finish(ToGrpcStatus(*end_));
-    return;
-  }
-  if (!ok) {
+    FinishOnce();
+  } else if (!ok) {
     End(absl::CancelledError("the client is gone"));
-    return;
+  } else if (flush_wanted_) {
+    WriteBatch();
+  } else {
+    engine_.SinkWritable(session_);
+    EndIfAllDone();
   }
-  WriteNext();
-  ReturnSink();
-  EndIfAllDone();
-}
-
-void SessionCall::ReturnSink() {
-  if (!sink_held_ || writing_ || flush_wanted_ || end_.has_value()) return;
-  sink_held_ = false;
-  engine_.SinkWritable(session_);
 }
 
 void SessionCall::HalfClosed() {
@@ -313,7 +316,7 @@ void SessionCall::HalfClosed() {
 }
 
 void SessionCall::EndIfAllDone() {
-  if (half_closed_ && !writing_ && batch_.empty() && unfinished_ == 0) {
+  if (half_closed_ && batch_.empty() && unfinished_ == 0 && !Writing()) {
     End(absl::OkStatus());
   }
 }
@@ -328,7 +331,11 @@ void SessionCall::End(const absl::Status& status) {
   if (end_.has_value()) return;
   end_ = status;
   if (session_ != 0) engine_.CloseSession(session_);
-  if (!writing_) Finish(ToGrpcStatus(status));
+  if (!Writing()) FinishOnce();
+}
+
+void SessionCall::FinishOnce() {
+  if (!std::exchange(finished_, true)) Finish(ToGrpcStatus(*end_));
 }
 
 }  // namespace prefork::rpc

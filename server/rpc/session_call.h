@@ -1,6 +1,7 @@
 #ifndef PREFORK_SERVER_RPC_SESSION_CALL_H_
 #define PREFORK_SERVER_RPC_SESSION_CALL_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -64,17 +65,23 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   size_t pending_bytes() const override { return batch_.size_bytes(); }
   bool wants_events() const override { return credit_ != uint64_t{0}; }
   void Flush() override;
+  bool TakesMore() override;
   void Close(const absl::Status& why) override;
   void PauseReading(bool pause) override;
 
   // Engine thread: the rest.
   void Open(const engine::SessionOptions& options, uint64_t initial_credit);
-  void WriteNext();
+  // A write that nobody asks about ends without a word to the engine's thread.
+  enum class Write : uint8_t { kNone, kUnderWay, kAwaited };
+  // Is a write under way? If so, WriteDone follows.
+  bool Writing();
+  void StartWriting(grpc::ByteBuffer message);
+  void WriteBatch();
   void WriteDone(bool ok);
-  void ReturnSink();
   void HalfClosed();
   void EndIfAllDone();
   void End(const absl::Status& status);
+  void FinishOnce();
   void SpendCredit();
   // The segment by which the client has got the value ahead of the event; 0: it has not.
   uint64_t SendValue(const engine::Bytes& value);
@@ -95,17 +102,17 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   engine::SessionId session_ = 0;
   EventBatchWriter batch_;
   bool flush_wanted_ = false;  // batch_ is to be written
-  bool sink_held_ = false;     // flushed: the engine waits for SinkWritable
-  bool writing_ = false;
   bool half_closed_ = false;
   std::optional<absl::Status> end_;
+  bool finished_ = false;
   std::optional<uint64_t> credit_;  // events the client still takes; unset: any number
   uint64_t unfinished_ = 0;         // submitted or resumed, and neither rejected nor finished
 
   std::string segment_token_;  // empty: values are not sent by segment
   uint64_t segment_values_over_bytes_ = 0;
 
-  // Of the write in flight.
+  // The engine's thread begins a write, its reaction ends it; outbound_ belongs to the write.
+  std::atomic<Write> write_{Write::kNone};
   grpc::ByteBuffer outbound_;
 
   const CallCounter::Token open_;

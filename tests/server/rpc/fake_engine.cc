@@ -108,10 +108,12 @@ void FakeEngine::AppendOutput(TaskId id, engine::OutputStream stream, const std:
 void FakeEngine::FlushSinks() {
   for (auto it = touched_.begin(); it != touched_.end();) {
     Session& session = sessions.at(*it);
+    if (session.flushed) session.writable = session.sink->TakesMore();
     if (!session.writable) {
       ++it;
       continue;
     }
+    session.flushed = false;
     it = touched_.erase(it);
     auto& held = session.held;
     size_t given = 0;
@@ -119,7 +121,7 @@ void FakeEngine::FlushSinks() {
     held.erase(held.begin(), held.begin() + given);
     // As the true one: a sink that has nothing is not flushed.
     if (session.sink->pending_bytes() == 0) continue;
-    session.writable = false;
+    session.flushed = true;
     session.sink->Flush();
   }
 }
@@ -146,12 +148,12 @@ void FakeEngine::CloseSession(SessionId session) {
 void FakeEngine::SubmitBatch(SessionId session, std::vector<engine::TaskSubmission> batch) {
   Session& owner = sessions.at(session);
   std::vector<TaskId> ids;
-  for (engine::TaskSubmission& submission : batch) {
-    if (!refuse_submits.ok()) {
   std::shared_ptr<const engine::TaskOptions> options;
-      owner.sink->AddRejected(submission.tag, refuse_submits);
+  for (engine::TaskSubmission& submission : batch) {
     if (submission.options == nullptr) submission.options = options;
     options = submission.options;
+    if (!refuse_submits.ok()) {
+      owner.sink->AddRejected(submission.tag, refuse_submits);
       continue;
     }
     Task& task = Add(std::move(submission), owner.options.caller);
@@ -192,6 +194,7 @@ void FakeEngine::CancelTags(SessionId session, const std::vector<uint64_t>& tags
 void FakeEngine::SinkWritable(SessionId session) {
   const auto found = sessions.find(session);
   if (found == sessions.end()) return;
+  found->second.flushed = false;
   found->second.writable = true;
   touched_.insert(session);
   FlushSinks();

@@ -33,7 +33,8 @@ class FakeEngine final : public engine::Engine {
     engine::SessionOptions options;
     engine::WatchOptions watch;
     engine::EventSink* sink = nullptr;
-    bool writable = true;
+    bool flushed = false;  // and not yet taken back
+    bool writable = true;  // false: the sink has said that SinkWritable will come
     // Events that the sink does not want yet.
     std::vector<std::function<void()>> held = {};
   };
