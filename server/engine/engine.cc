@@ -16,7 +16,8 @@
 //
 // So a burst costs one flush, one publication and at most one wake-up for each peer, however many
 // tasks are in it. The loop sleeps when a pass made no progress and all active lanes, announced as
-// not being looked at, were still empty. With nothing to do there is no timer and no wake-up.
+// not being looked at, were still empty; a few microseconds later when a lone task may be answered
+// by then (linger.h). With nothing to do there is no timer and no wake-up.
 //
 // Who may touch what: everything here belongs to the thread, except Post, Pack, segments, options,
 // Start and Stop. Sinks and answers are called on the thread and must not block.
@@ -69,7 +70,8 @@ EngineImpl::EngineImpl(const EngineOptions& options, os::Clock* clock, PoolFacto
                     [this](const pool::PoolSpec& spec, pool::PoolObserver* observer) {
                       return MakePool(spec, observer);
                     }),
-      admission_(&core_, &pools_, &life_) {
+      admission_(&core_, &pools_, &life_),
+      linger_(options.usable_cpus) {
   core_.pools = &pools_;
 }
 
@@ -146,22 +148,25 @@ absl::StatusOr<Bytes> EngineImpl::Pack(std::string bytes, uint32_t owner_uid) {
 bool EngineImpl::RunPass() {
   core_.ReadClock();
   bool progress = workers_.DrainActive();
+  if (progress) linger_.Answered();
   if (core_.scheduler.NextDeadlineNs() <= core_.now_ns) {
     core_.scheduler.AdvanceTo(core_.now_ns);
   }
   progress |= workers_.CarryOut();
+  if (workers_.TakeDispatched()) linger_.Dispatched(core_.now_ns, core_.unfinished);
   workers_.ReportChanges();
   pool_manager_.EndUnused();
   progress |= pool_manager_.Settle();
   ProceedDrain();
-  core_.sessions.Flush(&delivered_);
+  const bool lingering = linger_.Looking(core_.now_ns);
+  core_.sessions.Flush(/*hold_verdicts=*/lingering, &delivered_);
   life_.Delivered(delivered_);
   delivered_.clear();
   progress |= UpdateHolds();
   progress |= core_.sessions.PumpWatches();
   life_.EvictExpired();
   ArmTimer();
-  return progress;
+  return progress || lingering;
 }
 
 void EngineImpl::ArmTimer() {

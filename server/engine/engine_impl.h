@@ -13,6 +13,7 @@
 #include "server/engine/admission.h"
 #include "server/engine/core.h"
 #include "server/engine/engine.h"
+#include "server/engine/linger.h"
 #include "server/engine/pool_entry.h"
 #include "server/engine/pool_manager.h"
 #include "server/engine/task_life.h"
@@ -129,6 +130,7 @@ class EngineImpl final : public Engine {
   Workers workers_;
   PoolManager pool_manager_;
   Admission admission_;
+  Linger linger_;
   std::vector<TaskSlot> delivered_;
 
   os::EventLoop::TimerId timer_ = 0;

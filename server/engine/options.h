@@ -56,6 +56,7 @@ struct EngineOptions {
   size_t max_session_undelivered_bytes = size_t{256} << 20;
   size_t max_pools = 256;
   size_t max_unused_pools = 16;  // of those with an idle_timeout, when another is made
+  size_t usable_cpus = 1;  // with more than one the engine may stay awake for an answer (linger.h)
   shm::SegmentPoolOptions segments;
   log::Logger* log = nullptr;  // not owned; null: nothing is logged
 };

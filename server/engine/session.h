@@ -61,6 +61,8 @@ class Session {
   void Flush(std::vector<TaskSlot>* delivered);
   void SetWritable() { writable_ = true; }
   bool drained() { return verdicts_.empty() && pending_.empty() && Writable(); }
+  // There are verdicts to flush, and nothing else.
+  bool only_verdicts() const { return pending_.empty() && !verdicts_.empty(); }
   // Stops or resumes the reading of submits, by what the session holds.
   void UpdateReading();
 

@@ -57,13 +57,17 @@ void Sessions::MarkDirty(Session& session) {
   dirty_.push_back(session.index());
 }
 
-void Sessions::Flush(std::vector<TaskSlot>* delivered) {
+void Sessions::Flush(bool hold_verdicts, std::vector<TaskSlot>* delivered) {
   // A sink may call back in and make sessions dirty: those are for the next pass.
   flushing_.swap(dirty_);
   for (const uint32_t index : flushing_) {
     Session* const session = by_index_[index].get();
     if (session == nullptr) continue;
     session->dirty = false;
+    if (hold_verdicts && session->only_verdicts()) {
+      MarkDirty(*session);
+      continue;
+    }
     session->Flush(delivered);
     session->UpdateReading();
     if (session->UpdateHold()) {

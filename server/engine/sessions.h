@@ -31,8 +31,9 @@ class Sessions {
   void Close(SessionId id);
 
   void MarkDirty(Session& session);
-  // Flushes what is dirty and writable. Tasks whose end went out are appended to `delivered`.
-  void Flush(std::vector<TaskSlot>* delivered);
+  // Flushes what is dirty and writable; with `hold_verdicts` not those that have nothing but
+  // verdicts, which stay dirty. Tasks whose end went out are appended to `delivered`.
+  void Flush(bool hold_verdicts, std::vector<TaskSlot>* delivered);
   // True if since the last call it may have changed which clients have to be held.
   bool TakeHoldsChanged() { return std::exchange(holds_changed_, false); }
   // Calls `hold(client, held)` for each client with sessions: it is held while its only session has

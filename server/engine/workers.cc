@@ -121,16 +121,17 @@ bool Workers::CarryOut() {
       CarryOut(actions_[i]);
     }
   }
+  dispatched_ |= !unpublished_.empty();
   for (WorkerLink* const link : unpublished_) PublishLane(*link);
   unpublished_.clear();
   return any;
 }
 
-void Workers::CarryOut(const Action& action) {
 void Workers::Prefetch(const Action& action) const {
   if (action.task != kNone) core_->tasks.Prefetch(action.task);
 }
 
+void Workers::CarryOut(const Action& action) {
   switch (action.kind) {
     case Action::Kind::kStateChanged:
       life_->StateChanged(action.task, action.state, action.cause);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -33,6 +34,8 @@ class Workers : private LaneListener {
   // Carries out all that the scheduler wants, and what follows from it, and publishes. True: there
   // was something.
   bool CarryOut();
+  // Has a lane been given a task since the last call?
+  bool TakeDispatched() { return std::exchange(dispatched_, false); }
   // The engine is about to sleep: lanes without records announce themselves from now on.
   void Announce();
   // Tells watchers which workers became busy or idle, at most every tenth of a second per pass.
@@ -104,6 +107,7 @@ class Workers : private LaneListener {
   std::vector<WorkerLink*> unpublished_;
   std::vector<WorkerLink*> held_;  // those with a held dispatch
   bool retry_timer_ = false;
+  bool dispatched_ = false;
   std::vector<scheduler::Action> actions_;
   std::vector<scheduler::WorkerKey> changed_;  // busy or idle since the last report
   int64_t reported_ns_ = 0;

@@ -25,6 +25,7 @@ engine::EngineOptions ToEngineOptions(const config::Config& config,
   options.max_session_unfinished = config.limits.session_tasks;
   options.max_pools = config.limits.pools;
   options.max_unused_pools = config.limits.unused_pools;
+  options.usable_cpus = static_cast<size_t>(os::UsableCpus());
   options.segments.max_total_bytes = config.limits.segment_bytes;
   options.segments.max_warm_bytes = config.limits.warm_segment_bytes;
   return options;

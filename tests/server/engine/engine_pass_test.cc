@@ -416,6 +416,47 @@ TEST_F(EnginePassTest, AFinishedTaskIsForgottenWhenItsTimeIsOver) {
   EXPECT_EQ(engine_->Get(kRoot, id).status().code(), absl::StatusCode::kNotFound);
 }
 
+// A session with one task for which the engine stays awake.
+class EngineLingerTest : public EnginePassTest {
+ protected:
+  EngineLingerTest() {
+    EngineOptions engine_options;
+    engine_options.usable_cpus = 2;
+    StartEngine(nullptr, engine_options);
+    worker_ = &native().AddWorker();
+    SessionOptions session_options;
+    session_options.caller = kRoot;
+    const SessionId session = engine_->OpenSession(session_options, &sink_);
+    TaskOptions options;
+    options.pool = "native";
+    options.function = "f";
+    TaskSubmission task;
+    task.options = std::make_shared<const TaskOptions>(options);
+    engine_->SubmitBatch(session, {task});
+    Pass();
+  }
+
+  RecordingSink sink_;
+  FakeWorker* worker_;
+};
+
+TEST_F(EngineLingerTest, AQuickResultGoesOutWithItsVerdict) {
+  EXPECT_EQ(sink_.flushes, 0u);
+  worker_->Finish(Claim(*worker_), "quick");
+  Pass();
+  EXPECT_THAT(sink_.accepted, SizeIs(1));
+  EXPECT_THAT(sink_.ends, SizeIs(1));
+  EXPECT_EQ(sink_.flushes, 1u);
+}
+
+TEST_F(EngineLingerTest, AVerdictDoesNotWaitForASlowResult) {
+  EXPECT_THAT(sink_.accepted, IsEmpty());
+  clock_.Advance(absl::Milliseconds(1));
+  Pass();
+  EXPECT_THAT(sink_.accepted, SizeIs(1));
+  EXPECT_EQ(sink_.flushes, 1u);
+}
+
 TEST_F(EnginePassTest, AResultWaitsForItsSessionWhateverTheBounds) {
   FakeWorker& worker = native().AddWorker();
   RecordingSink sink;

@@ -65,6 +65,7 @@ class RecordingSink : public EventSink {
     pending_ = 0;
     ++flushes;
   }
+  bool TakesMore() override { return takes_more; }
   void Close(const absl::Status& why) override { closed = why; }
   void PauseReading(bool pause) override { paused = pause; }
 
@@ -87,6 +88,7 @@ class RecordingSink : public EventSink {
 
   size_t event_bytes = 100;
   bool takes_events = true;
+  bool takes_more = false;  // false: only the test's SinkWritable lets the engine go on
   size_t flushes = 0;
   std::map<uint64_t, TaskId> accepted;
   std::map<uint64_t, absl::Status> rejected;

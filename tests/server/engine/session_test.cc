@@ -96,6 +96,20 @@ TEST_F(SessionTest, HoldsEverythingBackUntilTheSinkIsWritableAgain) {
   EXPECT_THAT(sink_.accepted, SizeIs(2));
 }
 
+TEST_F(SessionTest, AsksTheSinkWhenThereIsMoreForIt) {
+  Accept(1);
+  Flush();
+  Accept(2);
+  Flush();
+  EXPECT_EQ(sink_.flushes, 1u);
+  EXPECT_FALSE(session_->drained());
+  sink_.takes_more = true;
+  Flush();
+  EXPECT_EQ(sink_.flushes, 2u);
+  EXPECT_THAT(sink_.accepted, SizeIs(2));
+  EXPECT_TRUE(session_->drained());
+}
+
 TEST_F(SessionTest, AnEndIsDeliveredOnceAndReleasesTheTask) {
   const TaskSlot slot = Accept(1);
   Finish(slot);
@@ -215,6 +229,15 @@ TEST_F(SessionTest, AFlushOfRejectionsIsBounded) {
   session_->SetWritable();
   FlushAll();
   EXPECT_THAT(sink_.rejected, SizeIs(50));
+}
+
+TEST_F(SessionTest, WhatIsLeftAfterAFlushIsAskedFor) {
+  sink_.event_bytes = 64 << 10;
+  sink_.takes_more = true;
+  for (uint64_t tag = 0; tag < 50; ++tag) session_->AddRejected(tag, absl::NotFoundError("x"));
+  Flush();
+  EXPECT_THAT(sink_.rejected, SizeIs(50));
+  EXPECT_GT(sink_.flushes, 10u);
 }
 
 TEST_F(SessionTest, UnreadResultsStopTheReadingByTheirBytesAndLoseTheirOutput) {
