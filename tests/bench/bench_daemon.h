@@ -15,6 +15,8 @@ namespace prefork::bench {
 
 // The pool that all rows use: native, with the example functions.
 inline constexpr char kPool[] = "bench";
+// Its function that does nothing but return its payload.
+inline constexpr char kNoop[] = "echo";
 
 // A daemon with that pool; `more` is added to the pool's table, `other` to the file.
 absl::StatusOr<std::unique_ptr<testing::Daemon>> StartDaemon(int workers,

@@ -17,6 +17,7 @@
 #include "common/os/pipe.h"
 #include "common/os/spawn.h"
 #include "prefork/v1/task_service.grpc.pb.h"
+#include "tests/bench/bench_daemon.h"
 #include "tests/bench/row.h"
 
 namespace prefork::bench {
@@ -32,10 +33,14 @@ void* Tag(Operation operation) {
 // A batch of submits, made item by item as every client has to.
 void Fill(uint64_t first_tag, uint64_t items, v1::SessionRequest* request) {
   v1::SubmitBatch* batch = request->mutable_submit();
-  batch->mutable_defaults()->set_pool("bench");
-  batch->mutable_defaults()->set_function("noop");
+  batch->mutable_defaults()->set_pool(kPool);
+  batch->mutable_defaults()->set_function(kNoop);
   batch->clear_items();
-  for (uint64_t i = 0; i < items; ++i) batch->add_items()->set_tag(first_tag + i);
+  for (uint64_t tag = first_tag; tag < first_tag + items; ++tag) {
+    v1::SubmitItem* item = batch->add_items();
+    item->set_tag(tag);
+    item->set_payload(&tag, sizeof(tag));
+  }
 }
 
 // The successes in a response; each is looked at.

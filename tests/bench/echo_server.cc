@@ -24,7 +24,10 @@ class EchoStream : public grpc::ServerBidiReactor<v1::SessionRequest, v1::Sessio
       v1::TaskEvent* event = batch->add_events();
       event->set_task_id(++last_task_id_);
       event->set_tag(item.tag());
-      event->mutable_finished()->set_state(v1::TASK_STATE_SUCCEEDED);
+      v1::TaskResult* result = event->mutable_finished();
+      result->set_state(v1::TASK_STATE_SUCCEEDED);
+      result->set_value(item.payload());
+      result->set_value_bytes(item.payload().size());
     }
     StartWrite(&response_);
   }

@@ -1,4 +1,5 @@
-// One no-op task in flight, against one small message in flight on a bare gRPC stream.
+// One no-op task in flight, against the same message in flight on a bare gRPC stream. For the messages
+// see throughput_noop.cc.
 #include "tests/bench/bench_daemon.h"
 #include "tests/bench/echo_client.h"
 #include "tests/bench/row.h"
@@ -6,15 +7,16 @@
 namespace prefork::bench {
 namespace {
 
-constexpr int kTasks = 3000;
+constexpr uint64_t kTasks = 3000;
 constexpr double kNsPerUs = 1000;
 
 absl::StatusOr<double> MedianTaskNs(const client::Client::Template& noop) {
   std::vector<double> times;
   times.reserve(kTasks);
-  for (int i = 0; i < kTasks; ++i) {
+  for (uint64_t i = 0; i < kTasks; ++i) {
     const double start = NowNs();
-    const absl::StatusOr<client::TaskHandle> task = noop.Submit("");
+    const absl::StatusOr<client::TaskHandle> task =
+        noop.Submit({reinterpret_cast<const char*>(&i), sizeof(i)});
     if (!task.ok()) return task.status();
     const absl::StatusOr<client::TaskResult> result = task->Get();
     if (!result.ok()) return result.status();
@@ -30,7 +32,7 @@ absl::StatusOr<std::vector<Round>> MeasureLatencyNoop(int rounds) {
   if (!daemon.ok()) return daemon.status();
   auto client = Connect(**daemon);
   if (!client.ok()) return client.status();
-  auto noop = client->Prepare({.pool = kPool, .function = "noop"});
+  auto noop = client->Prepare({.pool = kPool, .function = kNoop});
   if (!noop.ok()) return noop.status();
   auto echo = EchoPeer::Start();
   if (!echo.ok()) return echo.status();
