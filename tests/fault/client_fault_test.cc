@@ -99,6 +99,31 @@ TEST(ClientFaultTest, AClientThatDoesNotReadHoldsUpNobodyAndLosesNothing) {
   }
 }
 
+// What its results may take in the daemon is bounded: it gets no more work until it reads.
+TEST(ClientFaultTest, AClientThatReadsNothingOfMuchIsGivenNoMoreWork) {
+  constexpr int kTasks = 30'000;  // of 16 kB each: 480 MB, more than a session may leave unread
+  FaultBed bed({.config = MisbehavingPool("p", 2)});
+  BareSession lazy(bed.daemon().address());
+  // All are accepted before the first one runs: later it would not be read.
+  ASSERT_TRUE(bed.api().PausePool("p").ok());
+  for (int i = 0; i < kTasks; i += 1000) {
+    ASSERT_TRUE(lazy.Submit(Spec("value_bytes", "16000"), 1000));
+  }
+  ASSERT_TRUE(testing::WaitFor([&] { return Unfinished(bed) == kTasks; }, kPatience));
+  ASSERT_TRUE(bed.api().ResumePool("p").ok());
+  ASSERT_TRUE(testing::WaitFor(
+      [&] {
+        const v1::Pool pool = bed.Pool("p");
+        return pool.tasks_finished() > 0 && pool.workers_busy() == 0 && pool.tasks_queued() > 0;
+      },
+      kPatience));
+  for (int i = 0; i < 50; ++i) bed.ExpectWorks("p");
+  EXPECT_GT(Unfinished(bed), 0u);
+  const std::vector<v1::TaskState> ends = lazy.ReadEnds(kTasks);
+  EXPECT_EQ(ends.size(), static_cast<size_t>(kTasks));
+  for (const v1::TaskState state : ends) ASSERT_EQ(state, v1::TASK_STATE_SUCCEEDED);
+}
+
 TEST(ClientFaultTest, AClientThatGoesWithoutReadingLeavesNothingBehind) {
   FaultBed bed({.config = MisbehavingPool("p", 2)});
   for (int round = 0; round < 3; ++round) {
