@@ -4,7 +4,8 @@
 //                         socket without the mutex, and the others wait for it to take packets in
 //   TakeValue             takes in what is there. A value was sent before the event that names it, so
 //                         it has come; or it waits in the daemon for the room that is made by that
-//   Release               sends; what does not fit goes with the next message
+//   Release               sends, and waits a little for room if there is none; what a daemon that
+//                         does not read leaves unsent goes with a later message
 //
 // Whoever takes packets in does so under the mutex and sorts them: answers to those who asked,
 // values by segment. It may find the answer that the polling thread waits for; the eventfd tells it.
@@ -33,6 +34,9 @@
 namespace prefork::client::internal {
 namespace {
 
+// The daemon makes room in microseconds, unless it is stopped.
+constexpr absl::Duration kRoomPatience = absl::Seconds(1);
+
 absl::Status Ended() {
   return absl::UnavailableError("the daemon has closed the connection for segments");
 }
@@ -43,6 +47,12 @@ bool PollReadable(int socket, int wake, absl::Time deadline) {
   const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
   const timespec timeout = absl::ToTimespec(std::min(left, absl::Hours(1)));
   return ppoll(watched, 2, &timeout, nullptr) > 0;
+}
+
+bool PollWritable(int socket, absl::Duration patience) {
+  pollfd watched = {socket, POLLOUT, 0};
+  const timespec timeout = absl::ToTimespec(patience);
+  return ppoll(&watched, 1, &timeout, nullptr) > 0;
 }
 
 absl::StatusOr<os::Fd> Dial(const std::string& path) {
@@ -226,8 +236,15 @@ void SegmentChannel::ReleaseLocked(uint64_t segment_id) {
   unsent_releases_.push_back(segment_id);
   while (alive_ && !unsent_releases_.empty()) {
     const segments::Release message{unsent_releases_.back()};
-    if (!os::SendPacket(socket_.get(), segments::Encode(message), {}, /*wait=*/false).ok()) return;
-    unsent_releases_.pop_back();
+    const absl::Status sent =
+        os::SendPacket(socket_.get(), segments::Encode(message), {}, /*wait=*/false);
+    if (sent.ok()) {
+      unsent_releases_.pop_back();
+      continue;
+    }
+    // Waits for the first one only: a daemon that is stopped shall not hold up every release.
+    const bool wait = absl::IsUnavailable(sent) && unsent_releases_.size() == 1;
+    if (!wait || !PollWritable(socket_.get(), kRoomPatience)) return;
   }
 }
 
