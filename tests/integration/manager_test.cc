@@ -39,7 +39,8 @@ CliRun::Result RunEcho(const std::string& socket) {
 // A listening Unix socket in a directory of its own, as a socket unit has it.
 class ListeningSocket {
  public:
-  explicit ListeningSocket(bool listening = true) : fd_(socket(AF_UNIX, SOCK_STREAM, 0)) {
+  explicit ListeningSocket(bool listening = true)
+      : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     directory_ = "/tmp/prefork-unit-XXXXXX";
     EXPECT_NE(mkdtemp(directory_.data()), nullptr);
     sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};

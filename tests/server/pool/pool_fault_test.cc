@@ -80,15 +80,6 @@ TEST_F(PoolFaultTest, AZygoteProgramThatIsMissingIsNamed) {
               AllOf(HasSubstr("/no/such/zygote"), HasSubstr("No such file or directory")));
 }
 
-TEST_F(PoolFaultTest, ARuntimeWithoutProgramSaysWhatTheSpecLacks) {
-  PoolSpec spec = Spec("good", "good", 1);
-  spec.zygote_command.clear();
-  spec.runtime = Runtime::kPython;
-  StartPool(spec);
-  EXPECT_TRUE(pool->degraded());
-  EXPECT_THAT(pool->degraded_reason(), HasSubstr("needs zygote_command"));
-}
-
 TEST_F(PoolFaultTest, DedicatedRequestsFailWhenTheZygoteCanNotBeStarted) {
   StartPool(Spec("dies", "good", 1));
   pool->StartDedicated(5);
