@@ -82,16 +82,21 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   // Few and large blocks: a message may hold thousands of events.
   static google::protobuf::ArenaOptions MessageArena();
 
-  // session.cc: submitting and what comes back.
-  void OnStarted(bool ok);
-  void OnWritten(bool ok);
-  void OnRead(bool ok);
-  void HandleResponse(v1::SessionResponse& response);
-  void WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  void WriteLocked(const grpc::ByteBuffer& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  // session.cc: from submit to the stream.
+  RecordPtr MakeRecordLocked(bool detached, SubmitOptions&& options)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void AppendLocked(const std::shared_ptr<const EncodedSpec>& spec, const RecordPtr& record,
                     PlacedPayload payload, std::string_view request_id)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  std::string NewRequestIdLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  void WriteNextLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  void WriteLocked(const grpc::ByteBuffer& message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  void OnWritten(bool ok);
+  void SendCancelLocked(TaskRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+
+  // session_events.cc: what comes back.
+  void OnRead(bool ok);
+  void HandleResponse(v1::SessionResponse& response);
   void AcceptLocked(const v1::TaskAccepted& accepted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void AcknowledgeLocked(uint64_t tag) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void HandleEventLocked(v1::TaskEvent& event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
@@ -99,19 +104,25 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   void SettleLocked(TaskRecord& record, absl::StatusOr<TaskResult> outcome)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void DeliverLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  RecordPtr MakeRecordLocked(bool detached, SubmitOptions&& options)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  std::string NewRequestIdLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  void SendCancelLocked(TaskRecord& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
 
+  // session_transfers.cc: what is too large for the stream.
   // Connects to the segment socket if that is not so already.
   void ConnectSegments(absl::Time deadline) ABSL_LOCKS_EXCLUDED(mu());
   bool WantsCopy(const absl::StatusOr<TaskResult>& outcome) const;
   // Takes a value that came by segment. False: it has to be read in chunks.
   bool TakeValueLocked(uint64_t segment_id, TaskResult* result) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  void StartTransferLocked(std::unique_ptr<Transfer> transfer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  TransferContext MakeTransferContext(const RecordPtr& record);
+  // TransferOwner.
+  void UploadAccepted(const RecordPtr& record, uint64_t task_id) override;
+  void TransferDone(const RecordPtr& record, absl::StatusOr<TaskResult> outcome) override;
+  void FetchValue(const RecordPtr& record, uint64_t task_id, TaskResult result) override;
+  bool TransferStillWanted(const RecordPtr& record) override;
+  void TransferEnded(Transfer* transfer) override;
 
   // reconnect.cc: the life of the stream.
   void StartStreamLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
+  void OnStarted(bool ok);
   void WriteOpenLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void BreakLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void OnFinished(bool ok);
@@ -121,15 +132,6 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
   bool DetachedUnacceptedLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void SettleAllLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
   void FailLocked(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-
-  // TransferOwner.
-  void UploadAccepted(const RecordPtr& record, uint64_t task_id) override;
-  void TransferDone(const RecordPtr& record, absl::StatusOr<TaskResult> outcome) override;
-  void FetchValue(const RecordPtr& record, uint64_t task_id, TaskResult result) override;
-  bool TransferStillWanted(const RecordPtr& record) override;
-  void TransferEnded(Transfer* transfer) override;
-  void StartTransferLocked(std::unique_ptr<Transfer> transfer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu());
-  TransferContext MakeTransferContext(const RecordPtr& record);
 
   absl::Mutex& mu() ABSL_LOCK_RETURNED(driver_.mu()) { return driver_.mu(); }
 
