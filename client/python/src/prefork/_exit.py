@@ -27,7 +27,7 @@ def _end(process: int) -> None:
     if process != os.getpid():
         return  # inherited by a fork
     from .connection import close_all
-    from .executor import shut_down_all
+    from .core import shut_down_all
 
     try:
         for function in _first:

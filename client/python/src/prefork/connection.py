@@ -25,7 +25,7 @@ from . import _client, codec, errors
 from .future import Future, Progress
 
 if TYPE_CHECKING:
-    from .executor import Core
+    from .core import Core
 
 # Tasks that one process may have in flight on one connection; over it submits wait.
 MAX_IN_FLIGHT = 65536

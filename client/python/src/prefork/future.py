@@ -12,7 +12,8 @@ from .errors import ExitReport
 if TYPE_CHECKING:
     from .codec import Buffer
     from .connection import Connection
-    from .executor import Core, Executor
+    from .core import Core
+    from .executor import Executor
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from . import codec, errors
+from .calls import encode_arguments
 from .connection import UNAVAILABLE, error_of, value_of
 from .functions import describe
 
@@ -167,8 +168,6 @@ class MapRun(Generic[T]):
         self._send(key, content_type, payload)
 
     def _encode(self, args: Any, parameters: str) -> tuple[str, codec.Buffer]:
-        from .executor import encode_arguments
-
         return encode_arguments(self._function, args, {}, self._core.context, parameters)
 
     def _send(self, key: int, content_type: str, payload: codec.Buffer) -> None:

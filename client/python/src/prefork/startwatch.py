@@ -14,7 +14,7 @@ from .errors import PoolBroken, PreforkError
 
 if TYPE_CHECKING:
     from .connection import Connection
-    from .executor import Core
+    from .core import Core
 
 _FIRST_LOOK = 0.01
 _LONGEST_PAUSE = 1.0

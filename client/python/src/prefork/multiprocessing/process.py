@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import _exit, errors, task, worker
-from ..executor import Core, Executor
+from ..executor import Executor
 from ..future import Future
 from ..pools import PoolSpec
 
