@@ -22,8 +22,8 @@
 // Who may touch what: everything here belongs to the thread, except Post, Pack, segments, options,
 // Start and Stop. Sinks and answers are called on the thread and must not block.
 //
-// Death: of a worker, see workers.cc. Of a client, CloseSession cancels what is not detached. Of the
-// daemon: every worker sees its sockets close and ends itself.
+// Death: of a worker, see workers_events.cc. Of a client, CloseSession cancels what is not detached.
+// Of the daemon: every worker sees its sockets close and ends itself.
 #include "server/engine/engine.h"
 
 #include <pthread.h>

@@ -20,6 +20,14 @@ InFlight* WorkerLink::Find(TaskSlot slot) {
   return nullptr;
 }
 
+TaskSlot WorkerLink::Running() const {
+  TaskSlot running = kNone;
+  ForEach([&](const InFlight& task) {
+    if (running == kNone && worker->lane().down().IsClaimed(task.position)) running = task.slot;
+  });
+  return running;
+}
+
 void WorkerLink::Remove(InFlight* entry) {
   entry->slot = kNone;
   --depth_;

@@ -38,6 +38,8 @@ class WorkerLink {
   InFlight* Front();
   // Where `slot` is; null when it is not in the lane.
   InFlight* Find(TaskSlot slot);
+  // The one task that the worker has claimed and not finished; kNone: it has none.
+  TaskSlot Running() const;
   // It was revoked or is done.
   void Remove(InFlight* entry);
   // Is the segment the payload of a task in the lane?
@@ -69,7 +71,7 @@ class WorkerLink {
   bool busy_reported = false;  // the last worker event said BUSY
   bool change_noted = false;   // may have become busy or idle since
 
-  // A dispatch to an empty lane that is tried again (see workers_dispatch.cc).
+  // A dispatch to an empty lane that is tried again (see dispatcher.cc).
   std::optional<scheduler::Action> held;
   int64_t full_since_ns = 0;  // since when nothing fits into the empty lane; 0: something did
 

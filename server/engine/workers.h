@@ -2,44 +2,49 @@
 #define PREFORK_SERVER_ENGINE_WORKERS_H_
 
 #include <cstdint>
-#include <memory>
-#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
+#include "server/engine/active_lanes.h"
 #include "server/engine/core.h"
-#include "server/engine/lane_drainer.h"
-#include "server/engine/lane_feeder.h"
+#include "server/engine/dispatcher.h"
 #include "server/engine/pool_entry.h"
 #include "server/engine/task_life.h"
 #include "server/engine/worker_link.h"
+#include "server/engine/worker_reporter.h"
+#include "server/engine/worker_table.h"
 #include "server/pool/pool_observer.h"
 #include "server/scheduler/action.h"
 
 namespace prefork::engine {
 
 // Between the scheduler and the worker processes: carries out actions, and tells the scheduler what
-// lanes and processes say. The design note is in workers.cc.
-class Workers : private LaneListener {
+// lanes and processes say. The design note is in workers.cc, what pools tell is in
+// workers_events.cc.
+class Workers {
  public:
   // Nothing is owned.
-  Workers(Core* core, PoolTable* pools, TaskLife* life) : core_(core), pools_(pools), life_(life) {}
+  Workers(Core* core, PoolTable* pools, TaskLife* life)
+      : core_(core),
+        pools_(pools),
+        life_(life),
+        reporter_(core, pools, &table_),
+        lanes_(core, pools, life, &reporter_),
+        dispatcher_(core, life, &lanes_, &reporter_) {}
 
   // --- a pass ---
   // Reads all lanes that may have something. True: some had.
-  bool DrainActive();
+  bool DrainActive() { return lanes_.DrainAll(); }
   // Carries out all that the scheduler wants, and what follows from it, and publishes. True: there
   // was something.
   bool CarryOut();
   // Has a lane been given a task since the last call?
-  bool TakeDispatched() { return std::exchange(dispatched_, false); }
+  bool TakeDispatched() { return dispatcher_.TakeDispatched(); }
   // The engine is about to sleep: lanes without records announce themselves from now on.
-  void Announce();
+  void Announce() { lanes_.Announce(); }
   // Tells watchers which workers became busy or idle, at most every tenth of a second per pass.
-  void ReportChanges();
+  void ReportChanges() { reporter_.ReportChanges(); }
 
   // --- what pools tell (see PoolObserver) ---
   void OnStarting(PoolEntry& pool, pool::Worker& worker);
@@ -54,7 +59,9 @@ class Workers : private LaneListener {
 
   // --- for those who look ---
   // `with_usage` reads RSS and CPU time from /proc.
-  WorkerInfo Describe(const PoolEntry& pool, pool::Worker& worker, bool with_usage) const;
+  WorkerInfo Describe(const PoolEntry& pool, pool::Worker& worker, bool with_usage) const {
+    return reporter_.Describe(pool, worker, with_usage);
+  }
   // Sends a signal to the tree of the process that runs the task. FAILED_PRECONDITION unless it
   // runs.
   absl::Status SignalTask(TaskSlot slot, int signal);
@@ -62,56 +69,28 @@ class Workers : private LaneListener {
   absl::Status Signal(WorkerLink& link, int signal, bool include_worker);
   // Has a worker claimed the task and not finished it?
   bool IsRunning(TaskSlot slot) const;
-  WorkerLink* Find(scheduler::WorkerKey key);
-  const WorkerLink* Find(scheduler::WorkerKey key) const;
+  // Null when it is gone.
+  WorkerLink* Find(scheduler::WorkerKey key) { return table_.Find(key); }
+  const WorkerLink* Find(scheduler::WorkerKey key) const { return table_.Find(key); }
 
  private:
-  void OnTaskStarted(WorkerLink& link, const InFlight& task, int64_t started_ns) override;
-  void OnTaskFinished(WorkerLink& link, const InFlight& task, FinishedReport report) override;
-  void OnTaskProgress(WorkerLink& link, const InFlight& task, ProgressReport report) override;
-  void OnTaskPartial(WorkerLink& link, const InFlight& task, std::string value,
-                     std::string content_type) override;
-  void OnNonsense(WorkerLink& link, std::string what) override;
-
   void CarryOut(const scheduler::Action& action);
+  void Prefetch(const scheduler::Action& action) const;
+  void AskToStop(TaskSlot slot, WorkerLink& link);
+  void KillWorker(TaskSlot slot, WorkerLink& link);
   void StartDedicated(TaskSlot slot);
   void BecameIdle(WorkerLink& link);
   void LogRest(TaskSlot slot, const WorkerLink& link);
-  void Prefetch(const scheduler::Action& action) const;
-  // workers_dispatch.cc
-  void Dispatch(const scheduler::Action& action, WorkerLink& link);
-  FeedResult Feed(const scheduler::Action& action, WorkerLink& link, std::string* why);
-  void DispatchFailed(TaskSlot slot, WorkerLink& link, FeedResult result, std::string why);
-  void Hold(const scheduler::Action& action, WorkerLink& link);
-  // Tries held dispatches again. True: one was fed, or given up.
-  bool RetryHeld();
-  void Revoke(TaskSlot slot, WorkerLink& link);
-  // The rest is in workers.cc.
-  void Poison(WorkerLink& link, std::string_view what);
-  void AskToStop(TaskSlot slot, WorkerLink& link);
-  void KillWorker(TaskSlot slot, WorkerLink& link);
-  size_t Drain(WorkerLink& link);
-  void Activate(WorkerLink& link);
-  TaskSlot RunningTask(const WorkerLink& link) const;
   TaskSlot TaskAtDeath(WorkerLink& link) const;
-  void NoteBusy(WorkerLink& link);
-  void EmitWorker(const PoolEntry& pool, pool::Worker& worker, WorkerState state,
-                  const pool::WorkerExit* exit, TaskId task);
 
   Core* const core_;
   PoolTable* const pools_;
   TaskLife* const life_;
-  scheduler::WorkerKey next_key_ = 1;
-  absl::flat_hash_map<scheduler::WorkerKey, std::unique_ptr<WorkerLink>> links_;
-  std::vector<WorkerLink*> active_;
-  std::vector<WorkerLink*> unpublished_;
-  std::vector<WorkerLink*> held_;  // those with a held dispatch
-  bool retry_timer_ = false;
-  bool dispatched_ = false;
+  WorkerTable table_;
+  WorkerReporter reporter_;
+  ActiveLanes lanes_;
+  Dispatcher dispatcher_;
   std::vector<scheduler::Action> actions_;
-  std::vector<scheduler::WorkerKey> changed_;  // busy or idle since the last report
-  int64_t reported_ns_ = 0;
-  bool report_timer_ = false;
 };
 
 }  // namespace prefork::engine

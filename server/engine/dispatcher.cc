@@ -17,6 +17,8 @@
 // none at all of a process that is stopped. The scheduler soon asks for the held task and lets the
 // worker rest; the time is counted on until something fits. There is at most one held dispatch per
 // lane; whatever else comes for the lane goes back.
+#include "server/engine/dispatcher.h"
+
 #include <optional>
 #include <string>
 #include <utility>
@@ -25,8 +27,6 @@
 #include "absl/strings/str_cat.h"
 #include "common/os/process_stats.h"
 #include "common/shm/lane_layout.h"
-#include "server/engine/lane_feeder.h"
-#include "server/engine/workers.h"
 
 namespace prefork::engine {
 namespace {
@@ -45,7 +45,7 @@ bool IsStopped(const pool::Worker& worker) {
 
 }  // namespace
 
-FeedResult Workers::Feed(const Action& action, WorkerLink& link, std::string* why) {
+FeedResult Dispatcher::Feed(const Action& action, WorkerLink& link, std::string* why) {
   const TaskRecord& record = core_->tasks.at(action.task);
   uint32_t flags = action.notify_start ? shm::kTaskNotifyStart | shm::kTaskMeasure : 0;
   if (link.worker->dedicated()) flags |= shm::kTaskDedicated;
@@ -56,13 +56,13 @@ FeedResult Workers::Feed(const Action& action, WorkerLink& link, std::string* wh
   if (result != FeedResult::kFed) return result;
   link.full_since_ns = 0;
   if (published) unpublished_.push_back(&link);
-  Activate(link);
-  if (link.depth() == 1) NoteBusy(link);
+  lanes_->Activate(link);
+  if (link.depth() == 1) reporter_->NoteBusy(link);
   life_->Dispatched(action.task, action.attempt, link);
   return result;
 }
 
-void Workers::Dispatch(const Action& action, WorkerLink& link) {
+void Dispatcher::Dispatch(const Action& action, WorkerLink& link) {
   if (link.held) return core_->scheduler.Revoked(link.key, action.task, core_->now_ns);
   std::string why;
   const FeedResult result = Feed(action, link, &why);
@@ -72,7 +72,8 @@ void Workers::Dispatch(const Action& action, WorkerLink& link) {
   DispatchFailed(action.task, link, result, std::move(why));
 }
 
-void Workers::DispatchFailed(TaskSlot slot, WorkerLink& link, FeedResult result, std::string why) {
+void Dispatcher::DispatchFailed(TaskSlot slot, WorkerLink& link, FeedResult result,
+                                std::string why) {
   if (result == FeedResult::kNever) {
     life_->NoteHint(slot, std::move(why));
     core_->scheduler.Finished(link.key, slot, EndCause::kInternalLimit, 0, core_->now_ns);
@@ -85,7 +86,7 @@ void Workers::DispatchFailed(TaskSlot slot, WorkerLink& link, FeedResult result,
   core_->scheduler.Revoked(link.key, slot, core_->now_ns);
 }
 
-void Workers::Hold(const Action& action, WorkerLink& link) {
+void Dispatcher::Hold(const Action& action, WorkerLink& link) {
   link.held = action;
   held_.push_back(&link);
   if (retry_timer_) return;
@@ -93,7 +94,7 @@ void Workers::Hold(const Action& action, WorkerLink& link) {
   core_->loop->AddTimer(core_->now_ns + kRetryNs, [this] { retry_timer_ = false; });
 }
 
-bool Workers::RetryHeld() {
+bool Dispatcher::RetryHeld() {
   if (held_.empty()) return false;
   bool any = false;
   for (WorkerLink* const link : std::exchange(held_, {})) {
@@ -102,7 +103,8 @@ bool Workers::RetryHeld() {
     const FeedResult result = Feed(action, *link, &why);
     const bool full = result == FeedResult::kLaneFull;
     if (full && core_->now_ns - link->full_since_ns >= kRoomLimitNs && !IsStopped(*link->worker)) {
-      Poison(*link, "it has finished every task and does not give the room in its down queue back");
+      lanes_->Poison(
+          *link, "it has finished every task and does not give the room in its down queue back");
     } else if (full || result == FeedResult::kShortage) {
       Hold(action, *link);
       continue;
@@ -113,7 +115,7 @@ bool Workers::RetryHeld() {
   return any;
 }
 
-void Workers::Revoke(TaskSlot slot, WorkerLink& link) {
+void Dispatcher::Revoke(TaskSlot slot, WorkerLink& link) {
   const bool was_held = link.held && link.held->task == slot;
   if (was_held) {
     link.held.reset();
@@ -124,6 +126,17 @@ void Workers::Revoke(TaskSlot slot, WorkerLink& link) {
   } else {
     core_->scheduler.RevokeRefused(link.key, slot, core_->now_ns);
   }
+}
+
+void Dispatcher::Publish() {
+  dispatched_ |= !unpublished_.empty();
+  for (WorkerLink* const link : unpublished_) PublishLane(*link);
+  unpublished_.clear();
+}
+
+void Dispatcher::Forget(WorkerLink& link) {
+  std::erase(unpublished_, &link);
+  std::erase(held_, &link);
 }
 
 }  // namespace prefork::engine
