@@ -1,17 +1,6 @@
-// Orders about pools and their effects.
-//
-//   order     at once                                   answered when
-//   create    zygote started                            it exists
-//   scale     pool resized                              that many workers of slots are ready, no more
-//   pause     scheduler paused                          nothing unclaimed is left in a lane
-//   resume    scheduler resumed, drain ended            at once
-//   drain     submits refused                           nothing of it is unfinished
-//   reload    new zygote                                no worker of before is left, size is reached
-//   delete    submits refused, tasks cancelled,         no task and no process of it is left
-//             processes ended
-//
-// Several orders may wait for one pool, each is looked at by itself. A pool is destroyed between
-// passes only, never inside one of its own calls.
+// The life of a pool: made by Create, changed by orders, deleted by one or because nobody uses it.
+// What each order does at once, and when it is answered, is told in pool_effects.cc. A pool is
+// destroyed between passes only (Settle), never inside one of its own calls.
 #include "server/engine/pool_manager.h"
 
 #include <algorithm>
@@ -75,7 +64,15 @@ class PoolManager::Observer : public pool::PoolObserver {
 };
 
 PoolManager::PoolManager(Core* core, PoolTable* pools, Workers* workers, PoolFactory factory)
-    : core_(core), pools_(pools), workers_(workers), factory_(std::move(factory)) {}
+    : core_(core),
+      pools_(pools),
+      workers_(workers),
+      factory_(std::move(factory)),
+      reporter_(core, pools, workers),
+      effects_(pools, workers, &reporter_),
+      unused_(core, pools, [this](PoolEntry& pool) {
+        Delete(pool.name, /*force=*/false, [](const absl::StatusOr<PoolInfo>&) {});
+      }) {}
 
 PoolManager::~PoolManager() = default;
 
@@ -98,29 +95,6 @@ PoolEntry* PoolManager::FindOrFail(const std::string& name, const Done& done) co
     return nullptr;
   }
   return *pool;
-}
-
-OrderId PoolManager::AddEffect(PoolEntry& pool, PoolEffect::Kind kind, Done done) {
-  PoolEffect effect;
-  effect.id = next_order_++;
-  effect.kind = kind;
-  effect.done = std::move(done);
-  if (kind == PoolEffect::Kind::kReloaded) {
-    for (const pool::Worker* worker : pool.pool->workers()) {
-      if (!worker->dedicated()) effect.old_workers.insert(worker->tag());
-    }
-    effect.old_reason = pool.pool->degraded_reason();
-    effect.old_failures = pool.pool->failed_starts();
-  }
-  pool.effects.push_back(std::move(effect));
-  pool.dirty = true;
-  return pool.effects.back().id;
-}
-
-void PoolManager::CancelOrder(OrderId order) {
-  for (const auto& [name, pool] : *pools_) {
-    std::erase_if(pool->effects, [order](const PoolEffect& effect) { return effect.id == order; });
-  }
 }
 
 absl::StatusOr<PoolInfo> PoolManager::Create(const pool::PoolSpec& spec) {
@@ -151,13 +125,13 @@ absl::StatusOr<PoolInfo> PoolManager::Create(const pool::PoolSpec& spec) {
   limits.max_dedicated = spec.max_dedicated;
   core_->scheduler.AddPool(key, limits);
   if (spec.idle_timeout != absl::InfiniteDuration()) {
-    MakeRoomForUnused();
+    unused_.MakeRoom();
     const int64_t timeout_ns = absl::ToInt64Nanoseconds(spec.idle_timeout);
     if (timeout_ns < INT64_MAX / 2) pool.idle_timeout_ns = timeout_ns;  // else some centuries
-    NoteUnused(pool);
+    unused_.Note(pool);
   }
   pool.pool->Start();
-  return Describe(pool);
+  return reporter_.Describe(pool);
 }
 
 OrderId PoolManager::Scale(const std::string& name, uint32_t size, Done done) {
@@ -173,7 +147,7 @@ OrderId PoolManager::Scale(const std::string& name, uint32_t size, Done done) {
     return 0;
   }
   pool->pool->Resize(size);
-  return AddEffect(*pool, PoolEffect::Kind::kScaled, std::move(done));
+  return effects_.Add(*pool, PoolEffect::Kind::kScaled, std::move(done));
 }
 
 OrderId PoolManager::Pause(const std::string& name, bool paused, Done done) {
@@ -182,20 +156,20 @@ OrderId PoolManager::Pause(const std::string& name, bool paused, Done done) {
   pool->paused = paused;
   if (!paused) pool->draining = false;
   core_->scheduler.SetPaused(pool->key, paused, core_->now_ns);
-  return AddEffect(*pool, PoolEffect::Kind::kPaused, std::move(done));
+  return effects_.Add(*pool, PoolEffect::Kind::kPaused, std::move(done));
 }
 
 OrderId PoolManager::Drain(const std::string& name, Done done) {
   PoolEntry* const pool = FindOrFail(name, done);
   if (pool == nullptr) return 0;
   pool->draining = true;
-  return AddEffect(*pool, PoolEffect::Kind::kDrained, std::move(done));
+  return effects_.Add(*pool, PoolEffect::Kind::kDrained, std::move(done));
 }
 
 OrderId PoolManager::Reload(const std::string& name, Done done) {
   PoolEntry* const pool = FindOrFail(name, done);
   if (pool == nullptr) return 0;
-  const OrderId order = AddEffect(*pool, PoolEffect::Kind::kReloaded, std::move(done));
+  const OrderId order = effects_.Add(*pool, PoolEffect::Kind::kReloaded, std::move(done));
   pool->pool->Reload();
   return order;
 }
@@ -213,7 +187,7 @@ OrderId PoolManager::Delete(const std::string& name, bool force, Done done) {
   }
   pool->deleting = true;
   core_->scheduler.RemovePool(pool->key, core_->now_ns);
-  return AddEffect(*pool, PoolEffect::Kind::kDeleted, std::move(done));
+  return effects_.Add(*pool, PoolEffect::Kind::kDeleted, std::move(done));
 }
 
 void PoolManager::EndProcesses(PoolEntry& pool) {
@@ -232,189 +206,7 @@ void PoolManager::OnTaskEnd(const TaskRecord& task) {
   pool->queued_bytes -= task.payload.owned_bytes();
   if (pool->unfinished > 0) return;
   pool->dirty |= !pool->effects.empty();
-  NoteUnused(*pool);
-}
-
-// --- pools that nobody uses ---
-
-void PoolManager::NoteUnused(PoolEntry& pool) {
-  if (!pool.unused()) return;
-  pool.unused_since_ns = core_->now_ns;
-  next_unused_ns_ = std::min(next_unused_ns_, core_->now_ns + pool.idle_timeout_ns);
-}
-
-void PoolManager::EndUnused() {
-  if (core_->now_ns < next_unused_ns_) return;
-  next_unused_ns_ = INT64_MAX;
-  for (const auto& [name, pool] : *pools_) {
-    if (!pool->unused()) continue;
-    const int64_t end_ns = pool->unused_since_ns + pool->idle_timeout_ns;
-    if (end_ns <= core_->now_ns) {
-      EndUnused(*pool, "it was not used for its idle_timeout");
-    } else {
-      next_unused_ns_ = std::min(next_unused_ns_, end_ns);
-    }
-  }
-}
-
-void PoolManager::MakeRoomForUnused() {
-  std::vector<PoolEntry*> unused;
-  for (const auto& [name, pool] : *pools_) {
-    if (pool->unused()) unused.push_back(pool.get());
-  }
-  std::sort(unused.begin(), unused.end(), [](const PoolEntry* a, const PoolEntry* b) {
-    return a->unused_since_ns < b->unused_since_ns;
-  });
-  for (size_t i = 0; i + core_->options.max_unused_pools < unused.size(); ++i) {
-    EndUnused(*unused[i], "it is unused, and there are more such pools than limits.unused_pools");
-  }
-}
-
-void PoolManager::EndUnused(PoolEntry& pool, const std::string& why) {
-  core_->Log(log::Level::kInfo, absl::StrCat("pool ", pool.name, " ends: ", why));
-  Delete(pool.name, /*force=*/false, [](const absl::StatusOr<PoolInfo>&) {});
-}
-
-PoolState PoolManager::StateOf(const PoolEntry& pool, std::string* reason) const {
-  if (pool.pool->degraded()) *reason = pool.pool->degraded_reason();
-  if (pool.deleting) return PoolState::kDeleted;
-  if (pool.draining) return PoolState::kDraining;
-  if (pool.pool->degraded()) return PoolState::kDegraded;
-  // A failed reload is worth a word too, though the old workers go on.
-  *reason = pool.pool->degraded_reason();
-  if (pool.paused) return PoolState::kPaused;
-  return pool.was_ready ? PoolState::kReady : PoolState::kStarting;
-}
-
-PoolInfo PoolManager::Describe(const PoolEntry& pool) const {
-  PoolInfo info;
-  info.spec = pool.spec();
-  info.state = StateOf(pool, &info.reason);
-  for (pool::Worker* const worker : pool.pool->workers()) {
-    const WorkerLink* const link = workers_->Find(worker->tag());
-    if (link == nullptr || !link->ready) {
-      ++info.workers_starting;
-    } else if (link->retiring) {
-      ++info.workers_retiring;
-    } else if (link->depth() > 0) {
-      ++info.workers_busy;
-    } else {
-      ++info.workers_idle;
-    }
-  }
-  info.workers_starting = std::max(info.workers_starting, pool.pool->starting());
-  const scheduler::SchedulerCounts counts = core_->scheduler.counts(pool.key);
-  info.tasks_waiting = counts.waiting;
-  info.tasks_queued = counts.queued;
-  info.tasks_dispatched = counts.dispatched;
-  info.tasks_running = counts.running;
-  info.tasks_finished = pool.finished;
-  info.queued_bytes = pool.queued_bytes;
-  info.worker_exits = pool.pool->unexpected_exits();
-  info.zygote_pid = pool.pool->zygote_pid();
-  return info;
-}
-
-std::vector<PoolInfo> PoolManager::DescribeAll() const {
-  std::vector<PoolInfo> all;
-  for (const auto& [name, pool] : *pools_) all.push_back(Describe(*pool));
-  return all;
-}
-
-EventRecord PoolManager::DescribeEvent(const PoolEntry& pool) const {
-  EventRecord event;
-  event.kind = EventRecord::Kind::kPool;
-  event.time = TimeOf(core_->wall_ns);
-  event.pool = std::make_shared<const PoolInfo>(Describe(pool));
-  return event;
-}
-
-// --- effects ---
-
-bool PoolManager::IsScaled(const PoolEntry& pool) const {
-  uint32_t ready = 0;
-  for (pool::Worker* const worker : pool.pool->workers()) {
-    if (worker->dedicated()) continue;
-    const WorkerLink* const link = workers_->Find(worker->tag());
-    if (link == nullptr || !link->ready || link->retiring || pool.pool->WantsRetirement(*worker)) {
-      return false;
-    }
-    ++ready;
-  }
-  return ready == pool.spec().size;
-}
-
-bool PoolManager::IsReal(const PoolEntry& pool, const PoolEffect& effect,
-                         absl::Status* failure) const {
-  switch (effect.kind) {
-    case PoolEffect::Kind::kScaled:
-      return IsScaled(pool);
-    case PoolEffect::Kind::kPaused:
-      return true;  // what was unclaimed came back in the pass that is just over
-    case PoolEffect::Kind::kDrained:
-      return pool.unfinished == 0;
-    case PoolEffect::Kind::kReloaded: {
-      const std::string why = pool.pool->degraded_reason();
-      // The same module may fail with the same words as before.
-      const bool failed = pool.pool->failed_starts() != effect.old_failures ||
-                          (!why.empty() && why != effect.old_reason);
-      if (failed) {
-        *failure = MakeError(absl::StatusCode::kUnavailable, reason::kInvalidPool,
-                             absl::StrCat("pool \"", pool.name, "\" could not be reloaded: ", why),
-                             pool.name);
-        return true;
-      }
-      const std::vector<pool::Worker*>& workers = pool.pool->workers();
-      return IsScaled(pool) && std::none_of(workers.begin(), workers.end(), [&](pool::Worker* w) {
-               return effect.old_workers.contains(w->tag());
-             });
-    }
-    case PoolEffect::Kind::kDeleted:
-      return pool.processes_gone && pool.unfinished == 0;
-  }
-  return true;
-}
-
-bool PoolManager::SettleEffects(PoolEntry& pool) {
-  std::vector<std::pair<Done, absl::StatusOr<PoolInfo>>> answers;
-  std::erase_if(pool.effects, [&](PoolEffect& effect) {
-    absl::Status failure;
-    const bool dying = pool.deleting && effect.kind != PoolEffect::Kind::kDeleted;
-    if (dying) {
-      failure = MakeError(absl::StatusCode::kAborted, reason::kPoolDeleted,
-                          absl::StrCat("pool \"", pool.name, "\" is being deleted"), pool.name);
-    } else if (!IsReal(pool, effect, &failure)) {
-      return false;
-    }
-    if (failure.ok()) {
-      answers.emplace_back(std::move(effect.done), Describe(pool));
-    } else {
-      answers.emplace_back(std::move(effect.done), failure);
-    }
-    return true;
-  });
-  // Answers may order again.
-  for (auto& [done, answer] : answers) done(std::move(answer));
-  return !answers.empty();
-}
-
-bool PoolManager::ReportState(PoolEntry& pool) {
-  std::string reason;
-  const PoolState state = StateOf(pool, &reason);
-  if (state == pool.reported_state && reason == pool.reported_reason &&
-      pool.spec().size == pool.reported_size) {
-    return false;
-  }
-  pool.reported_state = state;
-  pool.reported_reason = std::move(reason);
-  pool.reported_size = pool.spec().size;
-  EventRecord event = DescribeEvent(pool);
-  EventLog::Entry entry;
-  entry.time_ns = core_->wall_ns;
-  entry.pool = pool.key;
-  entry.kind = event.kind;
-  core_->log.Append(entry, &event, sizeof(PoolInfo));
-  return true;
+  unused_.Note(*pool);
 }
 
 void PoolManager::LearnFunctions(PoolEntry& pool) {
@@ -440,20 +232,15 @@ bool PoolManager::Settle() {
     pool->dirty = false;
     LearnFunctions(*pool);
     if (pool->deleting && pool->unfinished == 0) EndProcesses(*pool);
-    reported |= ReportState(*pool);
-    changed |= SettleEffects(*pool);
+    reported |= reporter_.Report(*pool);
+    changed |= effects_.Settle(*pool);
     if (pool->deleting && pool->processes_gone) pools_->Remove(pool->key);
   }
-  if (reported && readiness_) readiness_(DescribeAll());
+  if (reported) reporter_.TellReadiness();
   const bool all_gone = std::all_of(pools_->begin(), pools_->end(),
                                     [](const auto& pool) { return pool.second->processes_gone; });
   if (shutdown_done_ && all_gone) std::exchange(shutdown_done_, nullptr)();
   return changed || reported;
-}
-
-void PoolManager::SetReadinessListener(std::function<void(const std::vector<PoolInfo>&)> changed) {
-  readiness_ = std::move(changed);
-  if (readiness_) readiness_(DescribeAll());
 }
 
 void PoolManager::ShutdownAll(std::function<void()> done) {
