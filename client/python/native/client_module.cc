@@ -252,7 +252,7 @@ NB_MODULE(_client, module) {
   const nb::class_<Template> template_type(module, "Template");
   nb::class_<PyInbox>(module, "Inbox")
       .def("submit", &PyInbox::Submit)
-      .def("submit_one", &PyInbox::SubmitOne)
+      .def("submit", &PyInbox::SubmitOne)
       .def("take", &PyInbox::Take, nb::arg("timeout").none(), nb::arg("interruptible") = true)
       .def("wait_all", &PyInbox::WaitAll, nb::arg("timeout").none())
       .def("task_id", &PyInbox::TaskId, nb::arg("key"), nb::arg("timeout").none())

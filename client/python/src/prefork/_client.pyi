@@ -35,9 +35,8 @@ class Template:
 
 class Inbox:
     """Where the events of a group of tasks gather. Keys are the caller's."""
-    def submit(self, template: Template, key: int, payload: Buffer) -> None:
+    def submit(self, spec: Template | dict[str, Any], key: int, payload: Buffer) -> None:
         """Waits while too many tasks are in flight."""
-    def submit_one(self, spec: Mapping[str, Any], key: int, payload: Buffer) -> None: ...
     def take(self, timeout: float | None, interruptible: bool = True) -> list[Item]:
         """Waits for the first item; empty after the timeout, and once closed."""
     def wait_all(self, timeout: float | None) -> None:

@@ -77,26 +77,18 @@ class Connection:
 
     # Tasks behind futures.
 
-    def submit(self, future: Future[Any], template: _client.Template, payload: codec.Buffer) -> None:
-        """Sends a task; its end settles the future. Waits while too many are in flight."""
-        key = self._next_key()
-        future._key = key
-        future._connection = self
-        self._futures[key] = future
-        try:
-            self._inbox.submit(template, key, payload)
-        except BaseException:
-            del self._futures[key]
-            raise
+    def submit(self, future: Future[Any], spec: _client.Template | dict[str, Any], payload: codec.Buffer) -> None:
+        """Sends a task; its end settles the future. Waits while too many are in flight.
 
-    def submit_one(self, future: Future[Any], spec: Mapping[str, Any], payload: codec.Buffer) -> None:
-        """The same for a task whose spec no other has."""
+        Args:
+            spec: A template when other tasks share it.
+        """
         key = self._next_key()
         future._key = key
         future._connection = self
         self._futures[key] = future
         try:
-            self._inbox.submit_one(spec, key, payload)
+            self._inbox.submit(spec, key, payload)
         except BaseException:
             del self._futures[key]
             raise

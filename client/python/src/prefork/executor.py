@@ -207,10 +207,12 @@ class Executor(concurrent.futures.Executor):
 
     def _send(self, future: Future[Any], name: str, content_type: str, payload: codec.Buffer) -> None:
         connection = self._core.connection()
+        spec: _client.Template | dict[str, Any]
         if self._options.one_of_a_kind:
-            connection.submit_one(future, self.task_spec(name, content_type), payload)
+            spec = self.task_spec(name, content_type)
         else:
-            connection.submit(future, self.template(connection, name, content_type), payload)
+            spec = self.template(connection, name, content_type)
+        connection.submit(future, spec, payload)
 
     def task_spec(self, name: str, content_type: str) -> dict[str, Any]:
         """What the daemon is told of a task beside its payload."""
