@@ -43,34 +43,22 @@
 // the daemon gives memory back to the kernel it punches the pages out of the memfd: mappings kept by
 // either end for the next time (common/shm/segment_maps.cc) hold nothing then. So whoever touches a
 // segment without a lease reads zeros or somebody's next payload of the same user, and never faults.
-//
-// One message is one packet:
-//
-//     | type (4) | text_bytes (4) | fixed body, its size given by the type | text |     +
-//     descriptors by SCM_RIGHTS
 #include "common/segments/message.h"
 
-#include <cstring>
-#include <type_traits>
-#include <utility>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "common/os/check.h"
-#include "common/text/utf8.h"
+#include "common/wire/packet_format.h"
 
 namespace prefork::segments {
 namespace {
 
-struct TypeInfo {
-  MessageType type;
-  const char* name;
-  size_t body_bytes;
-  bool has_text;
-  size_t descriptors;
-};
+using wire::Bytes;
+using wire::Parse;
 
 // In the order of the alternatives of Message.
-constexpr TypeInfo kTypes[] = {
+constexpr wire::PacketType kTypes[] = {
     {MessageType::kHello, "HELLO", sizeof(HelloBody), false, 0},
     {MessageType::kAllocate, "ALLOCATE", sizeof(AllocateBody), false, 0},
     {MessageType::kOpenValue, "OPEN_VALUE", sizeof(OpenValueBody), false, 0},
@@ -81,30 +69,7 @@ constexpr TypeInfo kTypes[] = {
 };
 static_assert(std::size(kTypes) == std::variant_size_v<Message>);
 
-const TypeInfo* FindType(uint32_t type) {
-  for (const TypeInfo& info : kTypes) {
-    if (static_cast<uint32_t>(info.type) == type) return &info;
-  }
-  return nullptr;
-}
-
-const TypeInfo& InfoOf(const Message& message) { return kTypes[message.index()]; }
-
-template <typename Body>
-std::string Bytes(const Body& body) {
-  static_assert(
-      std::is_trivially_copyable_v<Body> && std::has_unique_object_representations_v<Body>,
-      "no padding: its bytes would leak memory");
-  return std::string(reinterpret_cast<const char*>(&body), sizeof(body));
-}
-
-template <typename Body>
-Body Parse(std::string_view bytes) {
-  Body body;
-  PREFORK_CHECK(bytes.size() == sizeof(body));
-  std::memcpy(&body, bytes.data(), sizeof(body));
-  return body;
-}
+const wire::PacketType& RowOf(const Message& message) { return kTypes[message.index()]; }
 
 struct BodyBytes {
   std::string operator()(const Hello& m) const { return Bytes(HelloBody{m.protocol_version, 0}); }
@@ -152,7 +117,8 @@ struct Complaint {
   }
 };
 
-absl::StatusOr<Message> MakeMessage(MessageType type, std::string_view body, std::string text) {
+absl::StatusOr<Message> MakeMessage(MessageType type, std::string_view body,
+                                    const std::string& text) {
   switch (type) {
     case MessageType::kHello:
       return Hello{Parse<HelloBody>(body).protocol_version};
@@ -188,56 +154,31 @@ absl::StatusOr<Message> MakeMessage(MessageType type, std::string_view body, std
 
 }  // namespace
 
-std::string TypeName(uint32_t type) {
-  const TypeInfo* info = FindType(type);
-  return info == nullptr ? absl::StrCat("type ", type) : info->name;
-}
+std::string TypeName(uint32_t type) { return wire::TypeName(kTypes, type); }
 
-MessageType TypeOf(const Message& message) { return InfoOf(message).type; }
+MessageType TypeOf(const Message& message) { return static_cast<MessageType>(RowOf(message).type); }
 
-size_t DescriptorCount(const Message& message) { return InfoOf(message).descriptors; }
+size_t DescriptorCount(const Message& message) { return RowOf(message).descriptors; }
 
 std::string Encode(const Message& message) {
   const std::string body = std::visit(BodyBytes{}, message);
   std::string text;
   if (const auto* denied = std::get_if<Denied>(&message)) {
     const absl::string_view why = denied->why.message();
-    text = text::CleanUtf8({why.data(), why.size()},
-                           kMaxMessageBytes - sizeof(MessageHeader) - body.size());
+    text = wire::FittingText({why.data(), why.size()}, body.size(), kMaxMessageBytes);
   }
-  const MessageHeader header = {static_cast<uint32_t>(TypeOf(message)),
-                                static_cast<uint32_t>(text.size())};
-  return Bytes(header) + body + text;
+  return wire::EncodePacket(RowOf(message), body, text);
 }
 
 absl::StatusOr<Message> Decode(std::string_view packet, size_t descriptor_count) {
-  const auto refuse = [](const auto&... parts) {
-    return absl::InvalidArgumentError(absl::StrCat(parts...));
-  };
-  if (packet.size() < sizeof(MessageHeader) || packet.size() > kMaxMessageBytes) {
-    return refuse("message of ", packet.size(), " bytes");
-  }
-  const auto header = Parse<MessageHeader>(packet.substr(0, sizeof(MessageHeader)));
-  packet.remove_prefix(sizeof(MessageHeader));
-  const TypeInfo* info = FindType(header.type);
-  if (info == nullptr) return refuse("message of unknown type ", header.type);
-  if (!info->has_text && header.text_bytes != 0) {
-    return refuse(info->name, " with ", header.text_bytes, " bytes of text, none expected");
-  }
-  // In 64 bits, so that the sum can't wrap.
-  if (packet.size() != uint64_t{info->body_bytes} + header.text_bytes) {
-    return refuse(info->name, " of ", packet.size(), " bytes, its header says ",
-                  uint64_t{info->body_bytes} + header.text_bytes);
-  }
-  if (descriptor_count != info->descriptors) {
-    return refuse(info->name, " with ", descriptor_count, " descriptors instead of ",
-                  info->descriptors);
-  }
-  absl::StatusOr<Message> message = MakeMessage(info->type, packet.substr(0, info->body_bytes),
-                                                text::CleanUtf8(packet.substr(info->body_bytes)));
+  const absl::StatusOr<wire::SplitMessage> split =
+      wire::SplitPacket(kTypes, packet, descriptor_count, kMaxMessageBytes);
+  if (!split.ok()) return split.status();
+  absl::StatusOr<Message> message =
+      MakeMessage(static_cast<MessageType>(split->type->type), split->body, split->text);
   if (!message.ok()) return message;
   if (const std::string complaint = std::visit(Complaint{}, *message); !complaint.empty()) {
-    return refuse(info->name, ": ", complaint);
+    return absl::InvalidArgumentError(absl::StrCat(split->type->name, ": ", complaint));
   }
   return message;
 }

@@ -6,9 +6,9 @@
 #include <cstdint>
 
 // What a client and the daemon of the same host say on the second socket, beside gRPC's, on which
-// large payloads and values go by descriptor. SOCK_SEQPACKET: one message is one packet, a
-// MessageHeader then the fixed struct then text. Little-endian, no padding. The daemon checks every
-// byte that it receives. The design note is in message.cc.
+// large payloads and values go by descriptor. SOCK_SEQPACKET: one message is one packet
+// (common/wire/packet_format.h), its body one of these structs. The daemon checks every byte that it
+// receives. The design note is in message.cc.
 namespace prefork::segments {
 
 inline constexpr uint32_t kProtocolVersion = 1;
@@ -40,11 +40,6 @@ enum class MessageType : uint32_t {
   kGrant = 17,
   // A status code; text: why not.
   kDenied = 18,
-};
-
-struct MessageHeader {
-  uint32_t type;
-  uint32_t text_bytes;
 };
 
 struct HelloBody {

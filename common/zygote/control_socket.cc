@@ -16,7 +16,7 @@ absl::StatusOr<std::pair<ControlSocket, ControlSocket>> ControlSocket::CreatePai
 }
 
 absl::Status ControlSocket::Send(const Message& message, absl::Span<const int> fds, bool wait) {
-  PREFORK_CHECK(fds.size() == DescriptorCount(TypeOf(message)));
+  PREFORK_CHECK(fds.size() == DescriptorCount(message));
   return os::SendPacket(fd_.get(), Encode(message), fds, wait);
 }
 

@@ -1,35 +1,26 @@
-// One message is one packet:
-//
-//     | type (4) | text_bytes (4) | fixed body, its size given by the type | text |     +
-//     descriptors by SCM_RIGHTS
-//
-// kTypes says for each type how long the body is, whether text may follow and how many descriptors
-// come along. The packet must be exactly that long. Numbers that no honest peer would send are
-// refused here, so that the rest of the daemon can rely on them.
+// What each message consists of (kTypes, as common/wire/packet_format.cc explains), and which of its
+// numbers are absurd. Numbers that no honest peer would send are refused here, so that the rest of
+// the daemon can rely on them.
 #include "common/zygote/message.h"
 
 #include <sys/wait.h>
 
-#include <cstring>
+#include <iterator>
 #include <limits>
-#include <type_traits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/os/check.h"
-#include "common/text/utf8.h"
+#include "common/wire/packet_format.h"
 
 namespace prefork::zygote {
 namespace {
 
-struct TypeInfo {
-  MessageType type;
-  const char* name;
-  size_t body_bytes;
-  bool has_text;
-  size_t descriptors;
-};
+using wire::Bytes;
+using wire::Parse;
 
-constexpr TypeInfo kTypes[] = {
+// In the order of the alternatives of Message.
+constexpr wire::PacketType kTypes[] = {
     {MessageType::kReady, "READY", sizeof(ReadyBody), true, 0},
     {MessageType::kFailed, "FAILED", 0, true, 0},
     {MessageType::kForked, "FORKED", sizeof(ForkedBody), false, 1},
@@ -44,30 +35,9 @@ constexpr TypeInfo kTypes[] = {
     {MessageType::kSegmentRelease, "SEGMENT_RELEASE", sizeof(SegmentBody), false, 0},
     {MessageType::kValueSegment, "VALUE_SEGMENT", sizeof(SegmentBody), false, 1},
 };
+static_assert(std::size(kTypes) == std::variant_size_v<Message>);
 
-const TypeInfo* FindType(uint32_t type) {
-  for (const TypeInfo& info : kTypes) {
-    if (static_cast<uint32_t>(info.type) == type) return &info;
-  }
-  return nullptr;
-}
-
-// The parts of a message on their way in or out.
-template <typename Body>
-std::string Bytes(const Body& body) {
-  static_assert(
-      std::is_trivially_copyable_v<Body> && std::has_unique_object_representations_v<Body>,
-      "no padding: its bytes would leak memory");
-  return std::string(reinterpret_cast<const char*>(&body), sizeof(body));
-}
-
-template <typename Body>
-Body Parse(std::string_view bytes) {
-  Body body;
-  PREFORK_CHECK(bytes.size() == sizeof(body));
-  memcpy(&body, bytes.data(), sizeof(body));
-  return body;
-}
+const wire::PacketType& RowOf(const Message& message) { return kTypes[message.index()]; }
 
 struct BodyBytes {
   std::string operator()(const Ready& m) const { return Bytes(m.body); }
@@ -104,22 +74,6 @@ struct Text {
   std::string_view operator()(const Other&) const {
     return {};
   }
-};
-
-struct TypeOfMessage {
-  MessageType operator()(const Ready&) const { return MessageType::kReady; }
-  MessageType operator()(const Failed&) const { return MessageType::kFailed; }
-  MessageType operator()(const Forked&) const { return MessageType::kForked; }
-  MessageType operator()(const ForkFailed&) const { return MessageType::kForkFailed; }
-  MessageType operator()(const Exited&) const { return MessageType::kExited; }
-  MessageType operator()(const Fork&) const { return MessageType::kFork; }
-  MessageType operator()(const Shutdown&) const { return MessageType::kShutdown; }
-  MessageType operator()(const WorkerReady&) const { return MessageType::kWorkerReady; }
-  MessageType operator()(const SegmentRequest&) const { return MessageType::kSegmentRequest; }
-  MessageType operator()(const SegmentGrant&) const { return MessageType::kSegment; }
-  MessageType operator()(const ValueSegment&) const { return MessageType::kValueSegment; }
-  MessageType operator()(const SegmentDenied&) const { return MessageType::kSegmentDenied; }
-  MessageType operator()(const SegmentRelease&) const { return MessageType::kSegmentRelease; }
 };
 
 Message MakeMessage(MessageType type, std::string_view body, std::string text) {
@@ -213,58 +167,30 @@ struct Complaint {
 
 }  // namespace
 
-MessageType TypeOf(const Message& message) { return std::visit(TypeOfMessage{}, message); }
+MessageType TypeOf(const Message& message) { return static_cast<MessageType>(RowOf(message).type); }
 
-std::string TypeName(uint32_t type) {
-  const TypeInfo* info = FindType(type);
-  return info == nullptr ? absl::StrCat("type ", type) : info->name;
-}
+std::string TypeName(uint32_t type) { return wire::TypeName(kTypes, type); }
 
-size_t DescriptorCount(MessageType type) {
-  const TypeInfo* info = FindType(static_cast<uint32_t>(type));
-  return info == nullptr ? 0 : info->descriptors;
-}
+size_t DescriptorCount(const Message& message) { return RowOf(message).descriptors; }
 
 std::string Encode(const Message& message) {
   const std::string body = std::visit(BodyBytes{}, message);
   const std::string_view whole_text = std::visit(Text{}, message);
-  std::string text =
-      text::CleanUtf8(whole_text, kMaxMessageBytes - sizeof(MessageHeader) - body.size());
+  std::string text = wire::FittingText(whole_text, body.size(), kMaxMessageBytes);
   // A list of functions is cut at the end of a line, so that no name is cut.
   if (std::holds_alternative<Ready>(message) && text.size() < whole_text.size())
     text.resize(text.rfind('\n') + 1);
-  const MessageHeader header = {static_cast<uint32_t>(TypeOf(message)),
-                                static_cast<uint32_t>(text.size())};
-  return Bytes(header) + body + text;
+  return wire::EncodePacket(RowOf(message), body, text);
 }
 
 absl::StatusOr<Message> Decode(std::string_view packet, size_t descriptor_count) {
-  const auto refuse = [](const auto&... parts) {
-    return absl::InvalidArgumentError(absl::StrCat(parts...));
-  };
-  if (packet.size() < sizeof(MessageHeader) || packet.size() > kMaxMessageBytes) {
-    return refuse("message of ", packet.size(), " bytes");
-  }
-  const auto header = Parse<MessageHeader>(packet.substr(0, sizeof(MessageHeader)));
-  packet.remove_prefix(sizeof(MessageHeader));
-  const TypeInfo* info = FindType(header.type);
-  if (info == nullptr) return refuse("message of unknown type ", header.type);
-  if (!info->has_text && header.text_bytes != 0) {
-    return refuse(info->name, " with ", header.text_bytes, " bytes of text, none expected");
-  }
-  // In 64 bits, so that the sum can't wrap.
-  if (packet.size() != uint64_t{info->body_bytes} + header.text_bytes) {
-    return refuse(info->name, " of ", packet.size(), " bytes, its header says ",
-                  uint64_t{info->body_bytes} + header.text_bytes);
-  }
-  if (descriptor_count != info->descriptors) {
-    return refuse(info->name, " with ", descriptor_count, " descriptors instead of ",
-                  info->descriptors);
-  }
-  Message message = MakeMessage(info->type, packet.substr(0, info->body_bytes),
-                                text::CleanUtf8(packet.substr(info->body_bytes)));
+  absl::StatusOr<wire::SplitMessage> split =
+      wire::SplitPacket(kTypes, packet, descriptor_count, kMaxMessageBytes);
+  if (!split.ok()) return split.status();
+  Message message =
+      MakeMessage(static_cast<MessageType>(split->type->type), split->body, std::move(split->text));
   if (const std::string complaint = std::visit(Complaint{}, message); !complaint.empty()) {
-    return refuse(info->name, ": ", complaint);
+    return absl::InvalidArgumentError(absl::StrCat(split->type->name, ": ", complaint));
   }
   return message;
 }

@@ -74,8 +74,8 @@ enum ForkDescriptor : size_t {
 MessageType TypeOf(const Message& message);
 // For logs: "FORKED", or "type 77".
 std::string TypeName(uint32_t type);
-// How many descriptors go with a message of this type.
-size_t DescriptorCount(MessageType type);
+// How many descriptors go with the message.
+size_t DescriptorCount(const Message& message);
 
 // One packet. Text is made valid UTF-8 and cut so that the packet fits in kMaxMessageBytes.
 std::string Encode(const Message& message);

@@ -13,9 +13,9 @@
 #include "common/os/fd.h"
 
 // What the daemon and a zygote, and the daemon and a worker, say on their SEQPACKET sockets. A
-// zygote is any executable that speaks this: one message is one packet, a MessageHeader then the
-// fixed struct then text; descriptors travel by SCM_RIGHTS in the order named. Little-endian, no
-// padding. The daemon checks every byte that it receives.
+// zygote is any executable that speaks this: one message is one packet (common/wire/packet_format.h),
+// its body one of these structs; descriptors travel by SCM_RIGHTS in the order named. The daemon
+// checks every byte that it receives.
 namespace prefork::zygote {
 
 inline constexpr uint32_t kProtocolVersion = 1;
@@ -57,11 +57,6 @@ enum class MessageType : uint32_t {
   kSegmentRelease = 50,
   // Answer to kSegmentRequest: segment ID and size; one descriptor.
   kValueSegment = 51,
-};
-
-struct MessageHeader {
-  uint32_t type;
-  uint32_t text_bytes;
 };
 
 struct WorkerName {

@@ -20,7 +20,7 @@ void DecodeOne(std::string_view packet, size_t descriptors) {
     PREFORK_CHECK(absl::IsInvalidArgument(message.status()) && !message.status().message().empty());
     return;
   }
-  PREFORK_CHECK(DescriptorCount(TypeOf(*message)) == descriptors);
+  PREFORK_CHECK(DescriptorCount(*message) == descriptors);
   if (const auto* failed = std::get_if<Failed>(&*message))
     PREFORK_CHECK(text::IsValidUtf8(failed->reason));
   const std::string encoded = Encode(*message);
@@ -45,7 +45,7 @@ std::vector<std::string> Seeds() {
            Exited{{worker, 101, 7 << 8, 1, 2, 3, 4, 5, 6, 7}}, Fork{{worker, 1, 0}}, Shutdown{},
            WorkerReady{{worker}}, SegmentRequest{1 << 20}, SegmentGrant{5, 1 << 20},
            SegmentDenied{1 << 20, "no room"}, SegmentRelease{5}, ValueSegment{6, 1 << 20}}) {
-    seeds.push_back(static_cast<char>(DescriptorCount(TypeOf(message))) + Encode(message));
+    seeds.push_back(static_cast<char>(DescriptorCount(message)) + Encode(message));
   }
   return seeds;
 }

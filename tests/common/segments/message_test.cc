@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/wire/packet_format.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -33,7 +34,7 @@ std::string Refusal(const std::string& packet, size_t descriptors = 0) {
 
 template <typename Body>
 std::string Packet(MessageType type, const Body& body) {
-  const MessageHeader header = {static_cast<uint32_t>(type), 0};
+  const wire::MessageHeader header = {static_cast<uint32_t>(type), 0};
   return std::string(reinterpret_cast<const char*>(&header), sizeof(header)) +
          std::string(reinterpret_cast<const char*>(&body), sizeof(body));
 }

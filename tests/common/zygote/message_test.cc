@@ -44,7 +44,7 @@ std::string Refusal(const std::string& packet, size_t descriptors) {
 TEST(MessageTest, EveryMessageComesOutAsItWentIn) {
   for (const Message& message : OneOfEach()) {
     const std::string packet = Encode(message);
-    const absl::StatusOr<Message> decoded = Decode(packet, DescriptorCount(TypeOf(message)));
+    const absl::StatusOr<Message> decoded = Decode(packet, DescriptorCount(message));
     ASSERT_TRUE(decoded.ok()) << decoded.status();
     EXPECT_EQ(decoded->index(), message.index());
     EXPECT_EQ(Encode(*decoded), packet);
@@ -65,15 +65,15 @@ TEST(MessageTest, EveryCutOfEveryMessageIsRefused) {
   for (const Message& message : OneOfEach()) {
     const std::string packet = Encode(message);
     for (size_t length = 0; length < packet.size(); ++length) {
-      EXPECT_FALSE(Decode(packet.substr(0, length), DescriptorCount(TypeOf(message))).ok());
+      EXPECT_FALSE(Decode(packet.substr(0, length), DescriptorCount(message)).ok());
     }
-    EXPECT_FALSE(Decode(packet + "x", DescriptorCount(TypeOf(message))).ok());
+    EXPECT_FALSE(Decode(packet + "x", DescriptorCount(message)).ok());
   }
 }
 
 TEST(MessageTest, WrongNumberOfDescriptorsIsRefusedForEveryMessage) {
   for (const Message& message : OneOfEach()) {
-    const size_t right = DescriptorCount(TypeOf(message));
+    const size_t right = DescriptorCount(message);
     for (size_t count = 0; count < 8; ++count) {
       EXPECT_EQ(Decode(Encode(message), count).ok(), count == right);
     }
@@ -147,7 +147,7 @@ TEST(MessageTest, RandomDamageNeverCrashesAndWhatIsAcceptedEncodesAgain) {
       packet[random() % packet.size()] = static_cast<char>(random());
     const absl::StatusOr<Message> decoded = Decode(packet, random() % 7);
     if (decoded.ok()) {
-      EXPECT_TRUE(Decode(Encode(*decoded), DescriptorCount(TypeOf(*decoded))).ok());
+      EXPECT_TRUE(Decode(Encode(*decoded), DescriptorCount(*decoded)).ok());
     }
   }
 }
