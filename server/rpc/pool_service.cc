@@ -39,7 +39,7 @@ grpc::ServerUnaryReactor* ServeChange(const RpcContext& rpc, grpc::CallbackServe
       [change](const std::shared_ptr<UnaryCall>& call, const std::shared_ptr<Request>& request) {
         call->engine().Post([change, call, request] {
           const engine::OrderId order =
-              change(*call, *request, [call](absl::StatusOr<engine::PoolInfo> info) {
+              change(*call, *request, [call](const absl::StatusOr<engine::PoolInfo>& info) {
                 const absl::StatusOr<v1::Pool> pool = ToPool(info);
                 if (pool.ok()) {
                   call->Reply(*pool);
