@@ -17,9 +17,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# A pool that nobody has used for so long ends; the next use makes it again.
-_IDLE_SECONDS = 600
-
 # Differ between two terminals, or two moments, without a meaning for tasks.
 _VOLATILE = frozenset(
     "_ COLORTERM COLUMNS DISPLAY GPG_TTY INVOCATION_ID JOURNAL_STREAM LINES LS_COLORS MAIL MEMORY_PRESSURE_WATCH "
@@ -28,7 +25,7 @@ _VOLATILE = frozenset(
 _VOLATILE_PREFIXES = ("DBUS_", "PREFORK_", "PYTEST_", "SSH_", "TERM", "VSCODE_", "XDG_SESSION", "XDG_SEAT", "XDG_VTNR")
 
 
-# How long a pool outlives its last task.
+# A pool that nobody has used for so long ends; the next use makes it again.
 IDLE_TIMEOUT = "600s"
 
 
@@ -122,7 +119,6 @@ class PoolSpec:
             "env": {**dict(self.environment), "PREFORK_ADDRESS": address},
             "cwd": self.cwd,
             "max_tasks_per_worker": self.max_tasks,
-            "idle_timeout": f"{_IDLE_SECONDS}s",
             "idle_timeout": IDLE_TIMEOUT,
         }
 
