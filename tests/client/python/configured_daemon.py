@@ -8,22 +8,14 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
+
+from waiting import wait_until
 
 DAEMON = os.environ.get("PREFORK_DAEMON", "preforkd")
 CLI = os.environ.get("PREFORK_CLI", "prefork")
 PACKAGE_PATH = str(pathlib.Path(__import__("prefork").__file__).parent.parent)
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
-    """Waits until ``condition()`` is true and returns what it was."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.01)
-    return result
+HERE = str(pathlib.Path(__file__).parent)
 
 
 class ConfiguredDaemon:
@@ -38,7 +30,11 @@ class ConfiguredDaemon:
         self.folder = folder
         config = folder / "prefork.toml"
         config.write_text(f'[daemon]\nsocket = "{folder}/d.sock"\n{pools}')
-        self._environment = {**os.environ, "PREFORK_ADDRESS": f"unix:{folder}/d.sock", "PYTHONPATH": PACKAGE_PATH}
+        self._environment = {
+            **os.environ,
+            "PREFORK_ADDRESS": f"unix:{folder}/d.sock",
+            "PYTHONPATH": f"{PACKAGE_PATH}:{HERE}",
+        }
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from waiting import wait_until
+
+HERE = os.path.dirname(__file__)
 DAEMON = os.environ.get("PREFORK_DAEMON") or shutil.which("preforkd") or "preforkd"
 
 
@@ -53,14 +55,6 @@ class Daemon:
             raise
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 20.0) -> None:
-    """Waits until ``condition()`` is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.005)
-
-
 @pytest.fixture(scope="session", autouse=True)
 def daemon() -> Iterator[Daemon]:
     """The daemon that all tests of the run use by default."""
@@ -86,12 +80,19 @@ Program = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run_program(tmp_path: pathlib.Path) -> Program:
-    """Runs the text as a script in a folder of its own, and returns how it ended; it may take 60 s."""
+    """Runs the text as a script in a folder of its own, and returns how it ended; it may take 60 s.
+
+    The script can import our modules, and so can its workers.
+    """
+    path = filter(None, [HERE, os.environ.get("PYTHONPATH")])
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
     def run(text: str, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         script = tmp_path / "program.py"
         script.write_text(textwrap.dedent(text))
         command = [sys.executable, str(script), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path, **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.run(  # type: ignore[call-overload,no-any-return]
+            command, capture_output=True, text=True, timeout=60, cwd=tmp_path, **{"env": environment, **options}
+        )
 
     return run

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from typing import Any, NoReturn
 
 import prefork
+from waiting import wait_until
 
 
 def noop() -> None: ...
@@ -26,14 +26,22 @@ def pid(_: Any = None) -> int:
     return os.getpid()
 
 
-def pid_slowly(seconds: float) -> int:
-    time.sleep(seconds)
+def pid_after_work(_: Any = None) -> int:
+    """Takes about a millisecond, so that something can happen meanwhile."""
+    sum(range(100_000))
     return os.getpid()
 
 
-def sleep(seconds: float) -> float:
-    time.sleep(seconds)
-    return seconds
+def wait_for_file(path: os.PathLike[str] | str, value: Any = None) -> Any:
+    """Runs until the test lets it end by making the file; returns ``value``."""
+    wait_until(lambda: os.path.exists(path), f"the test makes {path}", 60)
+    return value
+
+
+def hang(_: Any = None) -> NoReturn:
+    """Runs until it is ended from outside."""
+    wait_until(lambda: False, "somebody ends this task", 60)
+    raise AssertionError
 
 
 def fail(text: str = "no") -> NoReturn:
@@ -67,8 +75,7 @@ def unpicklable_result() -> Any:
 
 def die_by_signal(number: int = signal.SIGKILL) -> NoReturn:
     os.kill(os.getpid(), number)
-    time.sleep(60)
-    raise AssertionError
+    hang()
 
 
 def die_with_code(code: int) -> NoReturn:
@@ -79,17 +86,18 @@ def die_once(path: str) -> str:
     """Dies when it is called for the first time with this path."""
     if not os.path.exists(path):
         open(path, "w").close()
-        os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(60)
+        die_by_signal()
     return "second"
 
 
-def leave_pid(path: str, seconds: float) -> None:
-    """Writes its process number, then sleeps."""
-    with open(path + ".new", "w") as file:
+def leave_pid(path: os.PathLike[str] | str, end: os.PathLike[str] | str | None = None) -> None:
+    """Writes its process number to ``path``, then runs until the test makes the file ``end``; None: hangs."""
+    with open(f"{path}.new", "w") as file:
         file.write(str(os.getpid()))
-    os.rename(path + ".new", path)
-    time.sleep(seconds)
+    os.rename(f"{path}.new", path)
+    if end is None:
+        hang()
+    wait_for_file(end)
 
 
 def count(number: int) -> str:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import pathlib
-import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 import functions
 import prefork
-from conftest import wait_until
 from prefork.asyncio import Executor
 from test_tasks import is_gone, pid_in
+from waiting import wait_until
 
 
 def run(coroutine: Callable[[Executor], Awaitable[object]], **arguments: int) -> None:
@@ -35,23 +34,28 @@ def test_run_and_submit() -> None:
         with pytest.raises(prefork.TaskCrashed):
             await executor.run(functions.die_by_signal)
         with pytest.raises(prefork.TaskTimeout):
-            await executor.options(timeout=0.1).run(functions.sleep, 60)
+            await executor.options(timeout=0.1).run(functions.hang)
 
     run(main)
 
 
-def test_the_loop_goes_on_meanwhile() -> None:
+def test_the_loop_goes_on_meanwhile(tmp_path: pathlib.Path) -> None:
+    marks = [tmp_path / "first", tmp_path / "second"]
+
     async def main(executor: Executor) -> None:
-        begin = time.monotonic()
-        await asyncio.gather(executor.run(functions.sleep, 0.3), asyncio.sleep(0.3), executor.run(functions.sleep, 0.3))
-        assert time.monotonic() - begin < 0.6
+        async def end_both() -> None:
+            for mark in marks:
+                await asyncio.to_thread(pid_in, mark)
+            (tmp_path / "gate").touch()
+
+        await asyncio.gather(*(executor.run(functions.leave_pid, mark, tmp_path / "gate") for mark in marks), end_both())
 
     run(main)
 
 
 def test_cancellation_stops_the_process(tmp_path: pathlib.Path) -> None:
     async def main(executor: Executor) -> None:
-        task = asyncio.ensure_future(executor.run(functions.leave_pid, str(tmp_path / "pid"), 60))
+        task = asyncio.ensure_future(executor.run(functions.leave_pid, tmp_path / "pid"))
         pid = await asyncio.to_thread(pid_in, tmp_path / "pid")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -63,9 +67,10 @@ def test_cancellation_stops_the_process(tmp_path: pathlib.Path) -> None:
 
 def test_timeout_of_asyncio_stops_the_process(tmp_path: pathlib.Path) -> None:
     async def main(executor: Executor) -> None:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(executor.run(functions.leave_pid, str(tmp_path / "pid"), 60), 0.5)
+        task = asyncio.ensure_future(executor.run(functions.leave_pid, tmp_path / "pid"))
         pid = await asyncio.to_thread(pid_in, tmp_path / "pid")
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(task, 0.05)
         await asyncio.to_thread(wait_until, lambda: is_gone(pid), "the process ends")
 
     run(main)
@@ -98,11 +103,16 @@ def test_map_is_ordered_and_lazy() -> None:
     run(main)
 
 
-def test_max_pending_bounds_run() -> None:
+def test_max_pending_bounds_run(tmp_path: pathlib.Path) -> None:
     async def main(executor: Executor) -> None:
-        begin = time.monotonic()
-        await asyncio.gather(*(executor.run(functions.sleep, 0.1) for _ in range(3)))
-        assert time.monotonic() - begin > 0.3
+        first = asyncio.ensure_future(executor.run(functions.leave_pid, tmp_path / "pid", tmp_path / "gate"))
+        second = asyncio.ensure_future(executor.run(pathlib.Path.touch, tmp_path / "mark"))
+        await asyncio.to_thread(pid_in, tmp_path / "pid")
+        await executor.submit(functions.noop)  # is not bounded: a worker is free
+        assert not (tmp_path / "mark").exists()
+        (tmp_path / "gate").touch()
+        await asyncio.gather(first, second)
+        assert (tmp_path / "mark").exists()
 
     run(main, max_pending=1)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import pathlib
 import pickle
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
 import functions
 import prefork
-from conftest import wait_until
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -100,18 +100,24 @@ def test_a_callback_may_submit(executor: prefork.Executor) -> None:
     assert second.result(20).result(20) == 25
 
 
-def test_wait_and_as_completed(executor: prefork.Executor) -> None:
-    futures = [executor.submit(functions.sleep, seconds) for seconds in (0.3, 0.0)]
+def test_wait_and_as_completed(executor: prefork.Executor, tmp_path: pathlib.Path) -> None:
+    late, early = tmp_path / "late", tmp_path / "early"
+    early.touch()
+    futures = [executor.submit(functions.wait_for_file, path, path.name) for path in (late, early)]
     first = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED)
-    assert futures[1] in first.done
-    assert [future.result() for future in concurrent.futures.as_completed(futures, 20)] == [0.0, 0.3]
+    assert first.done == {futures[1]}
+    completed = concurrent.futures.as_completed(futures, 20)
+    assert next(completed).result() == "early"
+    late.touch()
+    assert next(completed).result() == "late"
 
 
-def test_result_times_out_and_the_task_goes_on(executor: prefork.Executor) -> None:
-    future = executor.submit(functions.sleep, 0.5)
+def test_result_times_out_and_the_task_goes_on(executor: prefork.Executor, tmp_path: pathlib.Path) -> None:
+    future = executor.submit(functions.wait_for_file, tmp_path / "gate", 5)
     with pytest.raises(concurrent.futures.TimeoutError):
         future.result(0.01)
-    assert future.result(20) == 0.5
+    (tmp_path / "gate").touch()
+    assert future.result(20) == 5
 
 
 def test_map_keeps_the_order(executor: prefork.Executor) -> None:
@@ -131,8 +137,8 @@ def test_map_raises_at_the_failed_item(executor: prefork.Executor) -> None:
 
 
 def test_map_times_out(executor: prefork.Executor) -> None:
-    results = executor.map(functions.sleep, [0, 5], timeout=0.5)
-    assert next(results) == 0
+    assert list(executor.map(functions.square, [2, 3], timeout=60)) == [4, 9]
+    results = executor.map(functions.hang, [0], timeout=0.05)
     with pytest.raises(concurrent.futures.TimeoutError):
         next(results)
 
@@ -170,11 +176,15 @@ def test_numbers_must_be_positive(name: str, number: int) -> None:
         prefork.Executor(**{name: number})  # type: ignore[arg-type]
 
 
-def test_shutdown_refuses_and_waits() -> None:
+def test_shutdown_refuses_and_waits(tmp_path: pathlib.Path) -> None:
     executor = prefork.Executor(2)
-    futures = [executor.submit(functions.sleep, 0.2) for _ in range(4)]
-    executor.shutdown()
-    assert all(future.done() for future in futures)
+    futures = [executor.submit(functions.wait_for_file, tmp_path / "gate") for _ in range(4)]
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        done = threads.submit(lambda: executor.shutdown() or [future.done() for future in futures])  # type: ignore[func-returns-value]
+        wait_until(lambda: executor.closed, "the shutdown has begun")
+        assert not any(future.done() for future in futures)
+        (tmp_path / "gate").touch()
+        assert done.result(20) == [True] * 4
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
         executor.submit(functions.noop)
     with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
@@ -182,20 +192,27 @@ def test_shutdown_refuses_and_waits() -> None:
     executor.shutdown()
 
 
-def test_shutdown_without_waiting_finishes_the_tasks() -> None:
+def test_shutdown_without_waiting_finishes_the_tasks(tmp_path: pathlib.Path) -> None:
     executor = prefork.Executor(2)
-    future = executor.submit(functions.sleep, 0.3)
+    future = executor.submit(functions.wait_for_file, tmp_path / "gate", 3)
     executor.shutdown(wait=False)
     assert not future.done()
-    assert future.result(20) == 0.3
+    (tmp_path / "gate").touch()
+    assert future.result(20) == 3
 
 
-def test_shutdown_cancels_what_waits_and_nothing_else(tmp_path: os.PathLike[str]) -> None:
+def test_shutdown_cancels_what_waits_and_nothing_else(tmp_path: pathlib.Path) -> None:
     executor = prefork.Executor(1)
-    mark = os.path.join(tmp_path, "running")
-    running = executor.submit(functions.leave_pid, mark, 0.5)
+    running = executor.submit(functions.leave_pid, tmp_path / "running", tmp_path / "gate")
     waiting = [executor.submit(functions.noop) for _ in range(20)]
-    wait_until(lambda: os.path.exists(mark), "the first task runs")
+    wait_until((tmp_path / "running").exists, "the first task runs")
+
+    def let_it_end(_: object) -> None:
+        if all(future.done() for future in waiting):
+            (tmp_path / "gate").touch()
+
+    for future in waiting:
+        future.add_done_callback(let_it_end)
     executor.shutdown(cancel_futures=True)
     assert running.result() is None
     assert all(future.cancelled() for future in waiting)
@@ -221,12 +238,22 @@ def test_many_threads(executor: prefork.Executor) -> None:
     assert sums == [sum(x * x for x in range(100))] * 8
 
 
-def test_max_pending_makes_submit_wait() -> None:
-    with prefork.Executor(1, max_pending=2) as executor:
-        begin = time.monotonic()
-        futures = [executor.submit(functions.sleep, 0.2) for _ in range(4)]
-        assert time.monotonic() - begin > 0.2
-        assert [future.result() for future in futures] == [0.2] * 4
+def test_max_pending_makes_submit_wait(tmp_path: pathlib.Path) -> None:
+    with prefork.Executor(2, max_pending=2) as executor, concurrent.futures.ThreadPoolExecutor() as threads:
+        futures = [executor.submit(functions.wait_for_file, path, 2) for path in (tmp_path / "first", tmp_path / "second")]
+        submitting = threading.Event()
+
+        def submit_one_more() -> list[bool]:
+            submitting.set()
+            futures.append(executor.submit(functions.square, 2))
+            return [future.done() for future in futures[:2]]
+
+        done = threads.submit(submit_one_more)
+        assert submitting.wait(20)
+        (tmp_path / "first").touch()
+        assert done.result(20) == [True, False]
+        (tmp_path / "second").touch()
+        assert [future.result(20) for future in futures] == [2, 2, 4]
 
 
 def test_initializer_runs_in_each_worker() -> None:

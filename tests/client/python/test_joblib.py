@@ -25,7 +25,7 @@ def test_parallel() -> None:
     with joblib.parallel_config("prefork", n_jobs=2):
         calls = (joblib.delayed(functions.square)(x) for x in range(200))
         assert joblib.Parallel()(calls) == [x * x for x in range(200)]
-        pids = set(joblib.Parallel()(joblib.delayed(functions.pid_slowly)(0.01) for _ in range(20)))
+        pids = set(joblib.Parallel()(joblib.delayed(functions.pid_after_work)() for _ in range(20)))
         assert os.getpid() not in pids and len(pids) <= 2
 
 

@@ -10,14 +10,14 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-import time
 from collections.abc import Iterator
 
 import pytest
 
 import functions
 import prefork
-from conftest import DAEMON, Daemon, Program, wait_until
+from conftest import DAEMON, Daemon, Program
+from waiting import wait_until
 
 HERE = os.path.dirname(__file__)
 PACKAGE = os.path.dirname(os.path.dirname(prefork.__file__))
@@ -47,11 +47,10 @@ def test_every_public_name_exists() -> None:
 def test_the_end_waits_for_pending_futures(run_program: Program) -> None:
     ended = run_program(
         """
-        import time, prefork
-        def late():
-            time.sleep(0.5)
-            return "late"
-        prefork.Executor(2).submit(late).add_done_callback(lambda future: print(future.result()))
+        import atexit, pathlib, functions, prefork
+        late = prefork.Executor(2).submit(functions.wait_for_file, pathlib.Path("gate").absolute(), "late")
+        late.add_done_callback(lambda future: print(future.result()))
+        atexit.register(lambda: pathlib.Path("gate").touch())  # the end has begun, and the task runs
         print("end", flush=True)
         """
     )
@@ -119,7 +118,7 @@ finally:
 
 
 FORK = """
-import os, sys, time, prefork
+import os, pathlib, sys, functions, prefork
 def pid_of(executor):
     return executor.submit(abs, -4).result(30)
 executor = prefork.Executor(2)
@@ -151,7 +150,8 @@ def test_fork_of_a_busy_program(run_program: Program) -> None:
         FORK
         + textwrap.dedent(
             """
-            busy = executor.submit(time.sleep, 0.5)
+            gate = pathlib.Path("gate").absolute()
+            busy = executor.submit(functions.wait_for_file, gate)
             child = os.fork()
             if child == 0:
                 for use in (lambda: pid_of(executor), lambda: pid_of(prefork.Executor(1)), busy.result):
@@ -161,6 +161,7 @@ def test_fork_of_a_busy_program(run_program: Program) -> None:
                         print(str(error)[:26], "Cure" in str(error), flush=True)
                 sys.exit(3)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+            gate.touch()
             print("parent", busy.result(30), pid_of(executor))
             """
         )
@@ -221,7 +222,7 @@ def test_a_deleted_pool_is_made_again() -> None:
 def test_the_daemon_dies_and_comes_back(own_daemon: Daemon) -> None:
     with prefork.Executor(1, address=own_daemon.address) as executor:
         assert executor.submit(functions.square, 2).result(20) == 4
-        running = executor.submit(functions.sleep, 60)
+        running = executor.submit(functions.hang)
         running.task_id
         own_daemon.kill()
         with pytest.raises(prefork.TaskLost, match="Why did my task run twice"):
@@ -295,13 +296,13 @@ def test_daemon_beside_the_interpreter_is_found(stranger: pathlib.Path) -> None:
 
 
 def test_killing_workers_at_any_time_breaks_nothing() -> None:
-    """For a while, kills workers as they come; every future ends, as a value or as a crash, and the executor goes on."""
-    begin = time.monotonic()
+    """Kills workers as they come; every future ends, as a value or as a crash, and the executor goes on."""
     ends = {"values": 0, "crashes": 0}
     with prefork.Executor(2) as executor:
-        while time.monotonic() - begin < 5:
-            futures = [executor.submit(functions.pid_slowly, 0.002) for _ in range(40)]
-            results = executor.map(functions.pid_slowly, [0.002] * 40)
+
+        def a_round() -> bool:
+            futures = [executor.submit(functions.pid_after_work) for _ in range(40)]
+            results = executor.map(functions.pid_after_work, range(40))
             for worker in executor._core.connection().call("ListWorkers", {"pool": executor._core.pool_name})["workers"]:
                 if worker["pid"] > 0:
                     try:
@@ -316,5 +317,7 @@ def test_killing_workers_at_any_time_breaks_nothing() -> None:
                 assert len(list(results)) == 40
             except prefork.TaskCrashed:
                 pass
+            return min(ends.values()) >= 50
+
+        wait_until(a_round, "enough tasks have ended one way and the other", 100)
         assert executor.submit(functions.square, 3).result(60) == 9
-    assert ends["values"] > 0 and ends["crashes"] > 0

@@ -10,16 +10,16 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import functions
-from conftest import Program, wait_until
+from conftest import Program
 from prefork import multiprocessing
 from prefork.multiprocessing import Process
+from waiting import wait_until
 
 
 def tell(path: str, what: str) -> None:
@@ -77,8 +77,8 @@ def test_uncaught_exception(capfd: pytest.CaptureFixture[str]) -> None:
     assert lines[-1] == "ValueError: ('text', 3)"
 
 
-def test_life_of_a_process() -> None:
-    process = Process(target=functions.sleep, args=(0.3,))
+def test_life_of_a_process(tmp_path: pathlib.Path) -> None:
+    process = Process(target=functions.wait_for_file, args=(tmp_path / "gate",))
     assert (process.pid, process.ident, process.exitcode, process.is_alive()) == (None, None, None, False)
     assert "initial" in repr(process)
     process.start()
@@ -87,6 +87,7 @@ def test_life_of_a_process() -> None:
     assert process.pid == process.ident and process.pid != os.getpid()
     assert process.join(0.01) is None  # type: ignore[func-returns-value]
     assert process.is_alive()
+    (tmp_path / "gate").touch()
     process.join()
     assert not process.is_alive() and process.exitcode == 0 and "stopped exitcode=0" in repr(process)
     assert process not in multiprocessing.active_children()
@@ -138,7 +139,7 @@ def test_named_arguments_and_lambdas(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(("method", "number"), [("terminate", signal.SIGTERM), ("kill", signal.SIGKILL)])
 def test_terminate_and_kill(method: str, number: int) -> None:
-    process = Process(target=functions.sleep, args=(60,))
+    process = Process(target=functions.hang)
     process.start()
     getattr(process, method)()
     process.join(20)
@@ -148,7 +149,7 @@ def test_terminate_and_kill(method: str, number: int) -> None:
 
 
 def test_sentinel() -> None:
-    process = Process(target=functions.sleep, args=(60,))
+    process = Process(target=functions.hang)
     with pytest.raises(ValueError, match="process not started"):
         process.sentinel
     process.start()
@@ -160,7 +161,7 @@ def test_sentinel() -> None:
 
 
 def test_close() -> None:
-    process = Process(target=functions.sleep, args=(60,))
+    process = Process(target=functions.hang)
     process.start()
     with pytest.raises(ValueError, match="while it is still running"):
         process.close()
@@ -228,19 +229,22 @@ def test_a_process_may_start_processes(capfd: pytest.CaptureFixture[str]) -> Non
 def test_the_end_waits_for_processes_and_terminates_daemonic_ones(run_program: Program) -> None:
     ended = run_program(
         """
-        import time
+        import atexit, pathlib, functions
         from prefork.multiprocessing import Process
 
+        gate = pathlib.Path("gate").absolute()
+
         def late():
-            time.sleep(0.5)
+            functions.wait_for_file(gate)
             print("late", flush=True)
 
         def never():
-            time.sleep(60)
+            functions.hang()
             print("never")
 
         Process(target=never, daemon=True).start()
         Process(target=late).start()
+        atexit.register(gate.touch)  # the end has begun, and both run
         print("end", flush=True)
         """
     )
@@ -303,13 +307,11 @@ def test_parent_that_dies_takes_its_processes_along(tmp_path: pathlib.Path) -> N
     text = f"""
 import functions
 from prefork.multiprocessing import Process
-Process(target=functions.leave_pid, args=({str(tmp_path / "pid")!r}, 60)).start()
+Process(target=functions.leave_pid, args=({str(tmp_path / "pid")!r},)).start()
 """
     parent = subprocess.Popen([sys.executable, "-c", text], cwd=os.path.dirname(__file__))
     wait_until((tmp_path / "pid").exists, "the process runs", 60)
     pid = int((tmp_path / "pid").read_text())
     parent.kill()
     parent.wait()
-    begin = time.monotonic()
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the process ends")
-    assert time.monotonic() - begin < 20

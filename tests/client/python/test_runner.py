@@ -287,9 +287,12 @@ def test_a_dedicated_process_ends_with_the_code_of_sys_exit(worker: Worker, code
 def test_a_dedicated_process_prints_its_exception_and_waits_for_its_threads(worker: Worker) -> None:
     def function() -> None:
         import threading
-        import time
 
-        threading.Thread(target=lambda: (time.sleep(0.05), print("thread done"))).start()
+        def outlive() -> None:
+            threading.main_thread().join()
+            print("thread done")
+
+        threading.Thread(target=outlive).start()
         raise ValueError("no")
 
     ended = worker.call(function, dedicated=True)

@@ -6,14 +6,13 @@ import concurrent.futures
 import os
 import pathlib
 import signal
-import time
 from collections.abc import Iterator
 
 import pytest
 
 import functions
 import prefork
-from conftest import wait_until
+from waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +29,8 @@ def is_gone(pid: int) -> bool:
     return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def touch_later(mark: pathlib.Path, seconds: float) -> None:
-    time.sleep(seconds)
+def wait_and_touch(gate: pathlib.Path, mark: pathlib.Path) -> None:
+    functions.wait_for_file(gate)
     mark.touch()
 
 
@@ -41,7 +40,7 @@ def pid_in(mark: pathlib.Path) -> int:
 
 
 def test_cancel_stops_a_running_task(executor: prefork.Executor, tmp_path: pathlib.Path) -> None:
-    future = executor.submit(functions.leave_pid, str(tmp_path / "pid"), 60)
+    future = executor.submit(functions.leave_pid, tmp_path / "pid")
     pid = pid_in(tmp_path / "pid")
     assert future.running()
     assert future.cancel()
@@ -60,7 +59,7 @@ def test_cancel_after_the_end_is_refused(executor: prefork.Executor) -> None:
 
 
 def test_cancel_wakes_waiters(executor: prefork.Executor) -> None:
-    future = executor.submit(functions.sleep, 60)
+    future = executor.submit(functions.hang)
     future.cancel()
     assert concurrent.futures.wait([future], 20).done == {future}
     assert list(concurrent.futures.as_completed([future], 20)) == [future]
@@ -68,7 +67,7 @@ def test_cancel_wakes_waiters(executor: prefork.Executor) -> None:
 
 def test_timeout(executor: prefork.Executor) -> None:
     with pytest.raises(prefork.TaskTimeout) as caught:
-        executor.options(timeout=0.1).submit(functions.sleep, 60).result(20)
+        executor.options(timeout=0.1).submit(functions.hang).result(20)
     assert isinstance(caught.value, TimeoutError) and isinstance(caught.value, concurrent.futures.TimeoutError)
     assert caught.value.report is not None and caught.value.report.cause == "timeout"
     assert "Why did my task die?" in str(caught.value)
@@ -76,7 +75,7 @@ def test_timeout(executor: prefork.Executor) -> None:
 
 def test_queue_timeout(executor: prefork.Executor) -> None:
     with prefork.Executor(1) as single:
-        blocker = single.submit(functions.sleep, 60)
+        blocker = single.submit(functions.hang)
         with pytest.raises(prefork.TaskTimeout):
             single.options(queue_timeout=0.1).submit(functions.noop).result(20)
         blocker.cancel()
@@ -142,7 +141,7 @@ def test_stream_raises_the_tasks_error(executor: prefork.Executor) -> None:
 
 
 def test_stream_times_out(executor: prefork.Executor) -> None:
-    future = executor.submit(functions.sleep, 60)
+    future = executor.submit(functions.hang)
     with pytest.raises(concurrent.futures.TimeoutError):
         list(future.stream(0.05))
     future.cancel()
@@ -151,19 +150,23 @@ def test_stream_times_out(executor: prefork.Executor) -> None:
 def test_priority_runs_first(tmp_path: pathlib.Path) -> None:
     order: list[str] = []
     with prefork.Executor(1) as executor:
-        executor.submit(functions.leave_pid, str(tmp_path / "pid"), 0.3)
+        executor.submit(functions.leave_pid, tmp_path / "pid", tmp_path / "gate")
         pid_in(tmp_path / "pid")
         low = executor.options(priority=-5).submit(functions.noop)
         high = executor.options(priority=5).submit(functions.noop)
         low.add_done_callback(lambda _: order.append("low"))
         high.add_done_callback(lambda _: order.append("high"))
+        (tmp_path / "gate").touch()
     assert order == ["high", "low"]
 
 
 def test_after_waits_for_other_tasks(executor: prefork.Executor, tmp_path: pathlib.Path) -> None:
-    mark = tmp_path / "done"
-    first = executor.submit(touch_later, mark, 0.2)
+    gate, mark = tmp_path / "gate", tmp_path / "done"
+    first = executor.submit(wait_and_touch, gate, mark)
     second = executor.options(after=[first]).submit(mark.exists)
+    executor.submit(functions.noop).result(20)  # a worker is free
+    assert not second.done()
+    gate.touch()
     assert second.result(20) is True
 
 
@@ -193,11 +196,14 @@ def test_dedicated_runs_in_a_process_of_its_own(executor: prefork.Executor) -> N
     assert executor.options(dedicated=True).submit(os.getpid).result(20) not in shared
 
 
-def test_options_keep_to_the_function_they_are_for(executor: prefork.Executor) -> None:
+def test_options_keep_to_the_function_they_are_for(executor: prefork.Executor, tmp_path: pathlib.Path) -> None:
     quick = executor.options(timeout=0.05)
-    assert executor.submit(functions.sleep, 0.2).result(20) == 0.2
+    unlimited = executor.submit(functions.leave_pid, tmp_path / "pid", tmp_path / "gate")
+    pid_in(tmp_path / "pid")
     with pytest.raises(prefork.TaskTimeout):
-        quick.submit(functions.sleep, 20).result(20)
+        quick.submit(functions.hang).result(20)
+    (tmp_path / "gate").touch()  # it has run for longer than the other was allowed to
+    assert unlimited.result(20) is None
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 
 import numpy
 import pytest
-from configured_daemon import ConfiguredDaemon, wait_until
+from configured_daemon import ConfiguredDaemon
 
 from prefork import codec
+from waiting import wait_until
 
 FUNCTIONS = """
 import ctypes, os, signal, sys, threading, time
 import prefork
 from prefork import task
+from waiting import wait_until
 
 def square(x): return x * x
 def say(text): print(text); print("to stderr", file=sys.stderr); return None
@@ -46,8 +48,12 @@ def thread_goes_on():
     thread_goes_on.ticks = ticks
     return len(ticks)
 def ticks(): return len(thread_goes_on.ticks)
-def sleep(seconds): open("sleeps", "w").close(); time.sleep(seconds); return "slept"
-def in_c(seconds): open("sleeps", "w").close(); ctypes.PyDLL(None).sleep(seconds)  # holds the interpreter's lock
+def wait_for_gate():
+    open("waits", "w").close()
+    wait_until(lambda: os.path.exists("gate"), "the gate is there")
+    return "waited"
+def sleep(seconds): time.sleep(seconds)
+def in_c(seconds): ctypes.PyDLL(None).sleep(seconds)  # holds the interpreter's lock
 def exit(code): sys.exit(code)
 def fail(): raise ValueError("no")
 def loaded(name): return name in sys.modules
@@ -70,14 +76,6 @@ def daemon() -> Iterator[ConfiguredDaemon]:
         running = ConfiguredDaemon(folder, POOL.format(folder=folder))
         yield running
         running.stop()
-
-
-@pytest.fixture
-def sleeping(daemon: ConfiguredDaemon) -> pathlib.Path:
-    """The file that a sleeping task makes."""
-    path = daemon.folder / "sleeps"
-    path.unlink(missing_ok=True)
-    return path
 
 
 def test_a_function_is_called_by_name(daemon: ConfiguredDaemon) -> None:
@@ -127,12 +125,13 @@ def test_threads_of_a_task_go_on_between_tasks(daemon: ConfiguredDaemon) -> None
     wait_until(lambda: daemon.call("functions:ticks") > begun + 10, "the thread runs")
 
 
-def test_interrupts_are_for_the_client_alone(daemon: ConfiguredDaemon, sleeping: pathlib.Path) -> None:
+def test_interrupts_are_for_the_client_alone(daemon: ConfiguredDaemon) -> None:
     assert daemon.call("functions:signals") == [True, True]
-    call = daemon.start_cli("call", "-p", "py", "functions:sleep", "--json", "[0.3]")
-    wait_until(sleeping.exists, "the task sleeps")
+    call = daemon.start_cli("call", "-p", "py", "functions:wait_for_gate", "--json", "[]")
+    wait_until((daemon.folder / "waits").exists, "the task waits")
     os.kill(int(daemon.cli("--json", "workers").stdout.split(b'"pid":')[1].split(b",")[0]), signal.SIGINT)
-    assert call.communicate()[0] == b'"slept"'
+    (daemon.folder / "gate").touch()
+    assert call.communicate()[0] == b'"waited"'
 
 
 @pytest.mark.parametrize("function", ["sleep", "in_c"])

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 
 import cloudpickle
 import pytest
-from configured_daemon import ConfiguredDaemon, wait_until
+from configured_daemon import ConfiguredDaemon
+from waiting import wait_until
 
 FUNCTIONS = """
 import ctypes, os, resource, signal, time
