@@ -2,7 +2,8 @@
 //
 //   daemon                                        worker
 //   lane memfd  ---- queues, status words ------- lane            tasks and results
-//   control     <--- SEQPACKET ------------------ control         READY, segments; EOF: end
+//   control     <--- SEQPACKET ------------------ control         READY; EOF: end; segments
+//                                                                 (worker_segments.cc)
 //   stdout_, stderr_ <--- pipes ----------------- 1, 2            output
 //   pidfd_      <--- from the zygote                              readable: it has ended
 //
@@ -31,14 +32,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "common/os/check.h"
 #include "common/os/pipe.h"
 #include "common/os/process_tree.h"
-#include "server/pool/exit_verdict.h"
 
 namespace prefork::pool {
 namespace {
@@ -85,7 +85,8 @@ WorkerProcess::WorkerProcess(const WorkerProcessOptions& options, const Environm
     : options_(options),
       environment_(environment),
       lane_(std::move(lane)),
-      deadline_(environment.loop) {}
+      deadline_(environment.loop),
+      segments_({options.index, options.generation}, environment.loop, &control_) {}
 
 WorkerProcess::~WorkerProcess() {
   if (state_ == WorkerState::kForking || state_ == WorkerState::kExited) return;
@@ -138,7 +139,7 @@ void WorkerProcess::OnForked(pid_t pid, os::Pidfd pidfd) {
                                                 absl::FormatDuration(options_.start_timeout)));
   });
   status.Update(WatchProcess());
-  if (killed_) return Kill(kill_reason_, kill_detail_);  // while forking
+  if (killed_) return KillTree();  // while forking
   if (!status.ok()) Kill(ExitReason::kStartFailed, std::string(status.message()));
 }
 
@@ -195,14 +196,14 @@ void WorkerProcess::OnControlMessage(const zygote::Message& message) {
     return environment_.host->OnReady(*this);
   }
   const auto* request = std::get_if<zygote::SegmentRequest>(&message);
-  if (request == nullptr || !was_ready_ || segment_asked_) {
+  if (request == nullptr || !was_ready_ || segments_.asked()) {
     return Kill(ExitReason::kProtocolViolation,
                 absl::StrCat("unexpected ",
                              zygote::TypeName(static_cast<uint32_t>(zygote::TypeOf(message))),
                              " on its control socket",
-                             segment_asked_ ? " while an earlier one was not answered" : ""));
+                             segments_.asked() ? " while an earlier one was not answered" : ""));
   }
-  segment_asked_ = true;
+  segments_.NoteRequest();
   environment_.host->OnSegmentRequest(*this, request->size_bytes);
 }
 
@@ -213,6 +214,13 @@ void WorkerProcess::OnControlEnd() {
   deadline_.Set(kWorkerEndPatience, [this] {
     Kill(ExitReason::kProtocolViolation, "closed its control socket but did not end");
   });
+}
+
+void WorkerProcess::OnControlWritable() {
+  const absl::Status status = segments_.OnWritable();
+  if (status.ok() || absl::IsAborted(status)) return;
+  Kill(ExitReason::kTaskStopped,
+       absl::StrCat("its request for a segment could not be answered: ", status.message()));
 }
 
 size_t WorkerProcess::ReadOutput(OutputPipe& pipe, int stream) {
@@ -228,77 +236,18 @@ size_t WorkerProcess::ReadOutput(OutputPipe& pipe, int stream) {
   return bytes.size();
 }
 
-// --- segments -----------------------------------------------------------------------------------
-
-absl::Status WorkerProcess::CheckControl() const {
-  if (control_.valid()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat("worker ", index(), " generation ",
-                                                    generation(), " is ending; it takes no more"));
-}
-
-absl::Status WorkerProcess::Lend(const shm::SegmentRef& segment, const zygote::Message& message) {
-  if (absl::Status status = CheckControl(); !status.ok()) return status;
-  const int fd = segment->fd();
-  if (absl::Status status = control_.Send(message, {fd}); !status.ok()) return status;
-  leases_[segment->id()] = segment;
-  return absl::OkStatus();
-}
-
-absl::Status WorkerProcess::SendSegment(const shm::SegmentRef& segment) {
-  return Lend(segment, zygote::SegmentGrant{segment->id(), segment->capacity_bytes()});
-}
-
-absl::Status WorkerProcess::Answer(zygote::Message message, shm::SegmentRef segment) {
-  if (absl::Status status = CheckControl(); !status.ok()) return status;
-  absl::Status status = segment == nullptr ? control_.Send(message) : Lend(segment, message);
-  if (status.ok()) segment_asked_ = false;
-  if (!absl::IsUnavailable(status)) return status;
-  status = environment_.loop->Modify(control_.fd(), EPOLLIN | EPOLLOUT);
-  if (status.ok()) late_answer_ = LateAnswer{std::move(message), std::move(segment)};
-  return status;
-}
-
-void WorkerProcess::OnControlWritable() {
-  absl::Status status = environment_.loop->Modify(control_.fd(), EPOLLIN);
-  if (std::optional<LateAnswer> late = std::exchange(late_answer_, std::nullopt)) {
-    status.Update(Answer(std::move(late->message), std::move(late->segment)));
-  }
-  if (status.ok() || absl::IsAborted(status)) return;
-  Kill(ExitReason::kTaskStopped,
-       absl::StrCat("its request for a segment could not be answered: ", status.message()));
-}
-
-absl::Status WorkerProcess::GrantSegment(const shm::SegmentRef& segment) {
-  return Answer(zygote::ValueSegment{segment->id(), segment->capacity_bytes()}, segment);
-}
-
-absl::Status WorkerProcess::DenySegment(uint64_t size_bytes, std::string_view why) {
-  return Answer(zygote::SegmentDenied{size_bytes, std::string(why)}, nullptr);
-}
-
-shm::SegmentRef WorkerProcess::FindSegment(uint64_t segment_id) const {
-  const auto lease = leases_.find(segment_id);
-  return lease == leases_.end() ? nullptr : lease->second;
-}
-
-void WorkerProcess::ReleaseSegment(uint64_t segment_id) {
-  if (leases_.erase(segment_id) == 0 || !control_.valid()) return;
-  // If it can't be told now it keeps the memory mapped until it ends; the bytes are no longer its.
-  control_.Send(zygote::SegmentRelease{segment_id}).IgnoreError();
-}
-
 // --- its end ------------------------------------------------------------------------------------
 
 void WorkerProcess::Retire(ExitReason reason, absl::Duration patience) {
   if (state_ != WorkerState::kStarting && state_ != WorkerState::kReady) return;
   Apply(WorkerEvent::kRetire);
-  retire_reason_ = reason;
+  end_.Retire(reason);
   if (control_.valid()) {
     environment_.loop->Unwatch(control_.fd());
     control_.Close();
   }
-  deadline_.Set(patience, [this, patience] {
-    Kill(retire_reason_,
+  deadline_.Set(patience, [this, reason, patience] {
+    Kill(reason,
          absl::StrCat("did not end within ", absl::FormatDuration(patience), " of being asked"));
   });
 }
@@ -310,22 +259,17 @@ absl::Status WorkerProcess::SignalTree(int signal, bool include_worker) {
   return include_worker ? os::SignalTree(pidfd_, signal) : os::SignalDescendants(pidfd_, signal);
 }
 
-void WorkerProcess::ExpectEnd(ExitReason reason, std::string_view detail) {
-  if (kill_reason_ != ExitReason::kNone) return;
-  kill_reason_ = reason;
-  kill_detail_ = std::string(detail);
-}
-
 void WorkerProcess::Kill(ExitReason reason, std::string_view detail) {
   // Nonsense that is found in the lane of a dead worker still is why it ended.
   const bool post_mortem = state_ == WorkerState::kDead && reason == ExitReason::kProtocolViolation;
-  if (post_mortem && kill_reason_ == ExitReason::kNone) {
-    kill_reason_ = reason;
-    kill_detail_ = std::string(detail);
-  }
+  if (post_mortem) end_.Expect(reason, detail);
   if (state_ == WorkerState::kDead || state_ == WorkerState::kExited) return;
-  ExpectEnd(reason, detail);
+  end_.Expect(reason, detail);
   killed_ = true;
+  KillTree();
+}
+
+void WorkerProcess::KillTree() {
   deadline_.Cancel();
   if (!pidfd_.valid()) return;
   // The worker's own death matters most; what can't be signalled in its tree is named by the
@@ -343,27 +287,23 @@ void WorkerProcess::OnProcessEnded() {
     control_.Close();
   }
   if (adopted_) ReapAdopted();
-  if (!ending_ && !status_lost_) {
+  if (!end_.status_settled()) {
     deadline_.Set(kStatusPatience, [this] { environment_.host->OnStatusOverdue(*this); });
   }
   environment_.host->OnDied(*this);
   environment_.orphans->Clear(kTreePatience, [this, alive = std::weak_ptr<bool>(alive_)](
                                                  const std::vector<pid_t>& survivors) {
     if (alive.expired()) return;
-    tree_gone_ = true;
-    if (!survivors.empty()) {
-      survivors_ =
-          absl::StrCat("; processes that could not be ended: ", absl::StrJoin(survivors, " "));
-    }
+    end_.NoteTreeGone(survivors);
     SettleIfComplete();
   });
 }
 
 bool WorkerProcess::OnReaped(const zygote::ExitedBody& exited) {
   if (pidfd_.valid() && !pidfd_.HasExited()) return false;
-  ending_ = Ending{exited.wait_status,
-                   absl::Nanoseconds(exited.user_cpu_ns) + absl::Nanoseconds(exited.system_cpu_ns),
-                   static_cast<uint64_t>(exited.max_rss_bytes)};
+  end_.NoteStatus(exited.wait_status,
+                  absl::Nanoseconds(exited.user_cpu_ns) + absl::Nanoseconds(exited.system_cpu_ns),
+                  static_cast<uint64_t>(exited.max_rss_bytes));
   if (state_ == WorkerState::kDead) {
     deadline_.Cancel();
     SettleIfComplete();
@@ -375,27 +315,27 @@ bool WorkerProcess::OnReaped(const zygote::ExitedBody& exited) {
 
 void WorkerProcess::OnZygoteGone() {
   adopted_ = true;
-  if (state_ != WorkerState::kDead || ending_) return;
+  if (state_ != WorkerState::kDead || end_.has_status()) return;
   ReapAdopted();
   SettleIfComplete();
 }
 
 void WorkerProcess::ReapAdopted() {
-  if (ending_) return;
+  if (end_.has_status()) return;
   deadline_.Cancel();
   absl::StatusOr<std::optional<os::Pidfd::Exit>> exit =
       pidfd_.valid() ? pidfd_.Reap(/*wait=*/false) : absl::NotFoundError("reaped by the zygote");
   if (!exit.ok() || !exit->has_value()) {
-    status_lost_ = true;
+    end_.NoteStatusLost();
     return;
   }
   const rusage& usage = (*exit)->usage;
-  ending_ =
-      Ending{(*exit)->wait_status, CpuTime(usage), static_cast<uint64_t>(usage.ru_maxrss) * 1024};
+  end_.NoteStatus((*exit)->wait_status, CpuTime(usage),
+                  static_cast<uint64_t>(usage.ru_maxrss) * 1024);
 }
 
 void WorkerProcess::SettleIfComplete() {
-  if (state_ == WorkerState::kDead && tree_gone_ && (ending_ || status_lost_)) Settle();
+  if (state_ == WorkerState::kDead && end_.complete()) Settle();
 }
 
 void WorkerProcess::Settle() {
@@ -404,23 +344,9 @@ void WorkerProcess::Settle() {
   environment_.loop->Unwatch(lane_.up_eventfd());
   environment_.host->OnLaneReadable(*this);
 
-  ExitFacts facts;
-  if (ending_) facts.wait_status = ending_->wait_status;
-  facts.was_ready = was_ready_;
-  facts.dedicated = dedicated();
-  facts.asked = kill_reason_;
-  facts.asked_detail = kill_detail_;
-  facts.retired = retire_reason_;
-  facts.oom_kill_counted = IsUnexplainedKill(facts) && environment_.oom_proof->TakeKill();
-  WorkerExit exit = JudgeExit(facts);
-  if (ending_) {
-    exit.cpu_time = ending_->cpu_time;
-    exit.peak_rss_bytes = ending_->peak_rss_bytes;
-  }
-  exit.detail += survivors_;
+  const WorkerExit exit = end_.Judge(was_ready_, dedicated(), environment_.oom_proof);
   Apply(WorkerEvent::kSettled);
-  leases_.clear();
-  late_answer_.reset();
+  segments_.Clear();
   environment_.orphans->Disown(pid_);
   environment_.host->OnExited(*this, exit);
 }

@@ -6,12 +6,10 @@
 #include <array>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -25,6 +23,8 @@
 #include "server/pool/pool_observer.h"
 #include "server/pool/text_tail.h"
 #include "server/pool/worker.h"
+#include "server/pool/worker_end.h"
+#include "server/pool/worker_segments.h"
 #include "server/pool/worker_state.h"
 
 namespace prefork::pool {
@@ -58,8 +58,8 @@ struct WorkerProcessOptions {
   absl::Duration start_timeout;  // from fork to READY
 };
 
-// One worker of a zygote: its lane, control socket, output pipes, pidfd and segment leases. The
-// design note is in worker_process.cc.
+// One worker of a zygote: its lane, control socket, output pipes, pidfd and segments. The design
+// note is in worker_process.cc.
 class WorkerProcess final : public Worker {
  public:
   struct Environment {  // nothing is owned
@@ -92,9 +92,7 @@ class WorkerProcess final : public Worker {
 
   WorkerState state() const { return state_; }
   // What it was killed or asked to end for; kNone: it ended, if it did, by itself.
-  ExitReason asked() const {
-    return kill_reason_ != ExitReason::kNone ? kill_reason_ : retire_reason_;
-  }
+  ExitReason asked() const { return end_.asked(); }
   // 0: it never was.
   int64_t ready_ns() const { return ready_ns_; }
   // What it wrote to stderr until it was ready.
@@ -108,22 +106,26 @@ class WorkerProcess final : public Worker {
   bool ready() const override { return state_ == WorkerState::kReady; }
   absl::Time started_at() const override { return started_at_; }
   shm::LaneOwner& lane() override { return lane_; }
-  absl::Status SendSegment(const shm::SegmentRef& segment) override;
-  absl::Status GrantSegment(const shm::SegmentRef& segment) override;
-  absl::Status DenySegment(uint64_t size_bytes, std::string_view why) override;
-  shm::SegmentRef FindSegment(uint64_t segment_id) const override;
-  void ReleaseSegment(uint64_t segment_id) override;
+  absl::Status SendSegment(const shm::SegmentRef& segment) override {
+    return segments_.Send(segment);
+  }
+  absl::Status GrantSegment(const shm::SegmentRef& segment) override {
+    return segments_.Grant(segment);
+  }
+  absl::Status DenySegment(uint64_t size_bytes, std::string_view why) override {
+    return segments_.Deny(size_bytes, why);
+  }
+  shm::SegmentRef FindSegment(uint64_t segment_id) const override {
+    return segments_.Find(segment_id);
+  }
+  void ReleaseSegment(uint64_t segment_id) override { segments_.Release(segment_id); }
   absl::Status SignalTree(int signal, bool include_worker) override;
-  void ExpectEnd(ExitReason reason, std::string_view detail) override;
+  void ExpectEnd(ExitReason reason, std::string_view detail) override {
+    end_.Expect(reason, detail);
+  }
   void Kill(ExitReason reason, std::string_view detail) override;
 
  private:
-  struct Ending {  // how it ended, from the zygote or from our own wait
-    int wait_status;
-    absl::Duration cpu_time;
-    uint64_t peak_rss_bytes;
-  };
-
   WorkerProcess(const WorkerProcessOptions& options, const Environment& environment,
                 shm::LaneOwner lane);
 
@@ -131,15 +133,12 @@ class WorkerProcess final : public Worker {
   absl::Status WatchProcess();
   absl::Status WatchLaneAndOutput();
   void OnControlReadable();
+  void OnControlWritable();
   void OnControlMessage(const zygote::Message& message);
   void OnControlEnd();
   size_t ReadOutput(OutputPipe& pipe, int stream);
-  absl::Status Lend(const shm::SegmentRef& segment, const zygote::Message& message);
-  // Answers a request for a segment, now or when the control socket has room.
-  absl::Status Answer(zygote::Message message, shm::SegmentRef segment);
-  void OnControlWritable();
-  absl::Status CheckControl() const;
 
+  void KillTree();
   void OnProcessEnded();
   void ReapAdopted();
   void SettleIfComplete();
@@ -157,25 +156,13 @@ class WorkerProcess final : public Worker {
   absl::Time started_at_;
   int64_t ready_ns_ = 0;
   Deadline deadline_;  // the one bound on what the state waits for
-  absl::flat_hash_map<uint64_t, shm::SegmentRef> leases_;
-  bool segment_asked_ = false;
-  struct LateAnswer {
-    zygote::Message message;
-    shm::SegmentRef segment;  // null: denied
-  };
-  std::optional<LateAnswer> late_answer_;  // the control socket was full
+  WorkerSegments segments_;
   TextTail stderr_tail_;
 
   bool was_ready_ = false;
   bool adopted_ = false;
   bool killed_ = false;
-  ExitReason kill_reason_ = ExitReason::kNone;
-  std::string kill_detail_;
-  ExitReason retire_reason_ = ExitReason::kNone;
-  std::optional<Ending> ending_;
-  bool status_lost_ = false;
-  bool tree_gone_ = false;
-  std::string survivors_;
+  WorkerEnd end_;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
