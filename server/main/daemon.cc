@@ -20,7 +20,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <csignal>
 #include <utility>
 
@@ -31,63 +30,14 @@
 #include "common/os/wait_status.h"
 #include "common/segments/protocol.h"
 #include "server/main/daemon_options.h"
+#include "server/main/pool_reload.h"
+#include "server/main/pool_summary.h"
 
 namespace prefork::main {
 namespace {
 
 // Streams are closed by then; what is left are clients that do not read, and health watches.
 constexpr absl::Duration kServerGrace = absl::Seconds(2);
-// The daemon itself, for what the configuration asks of the engine.
-constexpr engine::Caller kSelf = {.uid = 0, .privileged = true};
-
-// The service manager takes a further line for a further variable, and zygotes write what they like.
-std::string OneLine(std::string text) {
-  std::replace(text.begin(), text.end(), '\n', ' ');
-  return text;
-}
-
-std::string DescribePools(const std::vector<engine::PoolInfo>& pools) {
-  std::vector<std::string> parts;
-  for (const engine::PoolInfo& pool : pools) {
-    std::string state;
-    switch (pool.state) {
-      case engine::PoolState::kStarting:
-        state = "starting";
-        break;
-      case engine::PoolState::kReady:
-        state = "ready";
-        break;
-      case engine::PoolState::kPaused:
-        state = "paused";
-        break;
-      case engine::PoolState::kDraining:
-        state = "draining";
-        break;
-      case engine::PoolState::kDegraded:
-        state = "DEGRADED: " + OneLine(pool.reason);
-        break;
-      case engine::PoolState::kDeleted:
-        continue;
-    }
-    parts.push_back(absl::StrCat("pool ", pool.spec.name, " ", state));
-  }
-  return absl::StrJoin(parts, "; ");
-}
-
-log::Level LevelOf(const std::vector<engine::PoolInfo>& pools, log::Level healthy) {
-  const bool degraded = std::any_of(pools.begin(), pools.end(), [](const engine::PoolInfo& pool) {
-    return pool.state == engine::PoolState::kDegraded;
-  });
-  return degraded ? log::Level::kWarning : healthy;
-}
-
-// The service manager may start what depends on us: every pool has come up, or is known not to.
-bool StartIsOver(const std::vector<engine::PoolInfo>& pools) {
-  for (const engine::PoolInfo& pool : pools) {
-    if (pool.state == engine::PoolState::kStarting) return false;
-  }
-  return true;
-}
 
 }  // namespace
 
@@ -331,38 +281,7 @@ void Daemon::Apply(const ReloadPlan& plan) {
   for (const std::string& key : plan.needs_restart) {
     log_.Warning(absl::StrCat("reload: ", key, " has changed; it takes effect after a restart"));
   }
-  engine_->Post([this, plan] {
-    const auto report = [this](const std::string& what) {
-      return [this, what](const absl::StatusOr<engine::PoolInfo>& pool) {
-        if (pool.ok()) {
-          log_.Notice(absl::StrCat("reload: ", what));
-        } else {
-          log_.Error(absl::StrCat("reload: ", what, ": ", pool.status().message()));
-        }
-      };
-    };
-    for (const pool::PoolSpec& spec : plan.added) {
-      report(absl::StrCat("pool ", spec.name, " is added"))(engine_->CreatePool(kSelf, spec));
-    }
-    for (const ReloadPlan::Resize& resize : plan.resized) {
-      const uint32_t size = EffectiveSize(resize.size);
-      engine_->ScalePool(kSelf, resize.pool, size,
-                         report(absl::StrCat("pool ", resize.pool, " has ", size, " workers")));
-    }
-    for (const std::string& name : plan.removed) {
-      engine_->DrainPool(
-          kSelf, name, [this, name, report](const absl::StatusOr<engine::PoolInfo>& drained) {
-            if (!drained.ok()) {
-              report(absl::StrCat("pool ", name, " is drained"))(drained);
-              return;
-            }
-            engine_->Post([this, name, report] {
-              engine_->DeletePool(kSelf, name, /*force=*/false,
-                                  report(absl::StrCat("pool ", name, " is removed")));
-            });
-          });
-    }
-  });
+  engine_->Post([this, plan] { ReloadPools(plan, engine_.get(), &log_); });
 }
 
 // --- down ---
