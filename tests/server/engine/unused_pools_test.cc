@@ -1,8 +1,5 @@
 // Pools with an idle_timeout, on a clock that the test moves and with workers that it plays.
-#include <map>
-#include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -10,8 +7,7 @@
 #include "gtest/gtest.h"
 #include "server/engine/engine_impl.h"
 #include "server/engine/errors.h"
-#include "tests/common/os/fake_clock.h"
-#include "tests/server/engine/fake_worker_pool.h"
+#include "tests/server/engine/engine_pass_bed.h"
 
 namespace prefork::engine {
 namespace {
@@ -20,56 +16,30 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr Caller kRoot = {.uid = 0, .privileged = true};
 constexpr absl::Duration kTimeout = absl::Minutes(10);
 
-class UnusedPoolsTest : public ::testing::Test {
+class UnusedPoolsTest : public PlayedEngine {
  protected:
   UnusedPoolsTest() {
     EngineOptions options;
     options.max_pools = 4;
     options.max_unused_pools = 2;
-    auto engine = EngineImpl::Create(
-        options, &clock_, [this](const pool::PoolSpec& spec, pool::PoolObserver* observer) {
-          auto pool = std::make_unique<FakeWorkerPool>(spec, observer);
-          pools_[spec.name] = pool.get();
-          return pool;
-        });
-    EXPECT_TRUE(engine.ok()) << engine.status();
-    engine_ = *std::move(engine);
-    engine_->StartPools();
+    StartEngine(options);
   }
 
-  void Pass() {
-    for (int i = 0; i < 4; ++i) engine_->loop().RunOnce(0);
-  }
-  void Advance(absl::Duration by) {
-    clock_.Advance(by);
-    Pass();
-  }
   absl::Status Create(const std::string& name, absl::Duration idle_timeout = kTimeout) {
     pool::PoolSpec spec;
     spec.name = name;
     spec.runtime = pool::Runtime::kNative;
     spec.idle_timeout = idle_timeout;
-    const absl::Status status = engine_->CreatePool(kRoot, spec).status();
+    absl::Status status = engine_->CreatePool(kRoot, spec).status();
     Pass();
     return status;
   }
-  auto TrySubmit(const std::string& pool) {
-    TaskOptions options;
-    options.pool = pool;
-    options.function = "f";
-    TaskSubmission task;
-    task.options = std::make_shared<const TaskOptions>(std::move(options));
-    auto submitted = engine_->Submit(kRoot, std::move(task));
-    Pass();
-    return submitted;
-  }
   TaskId Submit(const std::string& pool) {
-    const auto submitted = TrySubmit(pool);
-    EXPECT_TRUE(submitted.ok()) << submitted.status();
-    return submitted.ok() ? submitted->first : 0;
+    const absl::StatusOr<TaskId> id = TrySubmit(Function(pool));
+    EXPECT_TRUE(id.ok()) << id.status();
+    return id.value_or(0);
   }
   // The pools that are not being deleted.
   std::vector<std::string> Living() {
@@ -79,10 +49,6 @@ class UnusedPoolsTest : public ::testing::Test {
     }
     return names;
   }
-
-  os::FakeClock clock_;
-  std::map<std::string, FakeWorkerPool*> pools_;
-  std::unique_ptr<EngineImpl> engine_;
 };
 
 TEST_F(UnusedPoolsTest, AnUnusedPoolEndsAfterItsTimeAndOthersStay) {
@@ -140,7 +106,7 @@ TEST_F(UnusedPoolsTest, TheLongestUnusedMakesRoomForANewOne) {
 TEST_F(UnusedPoolsTest, APoolThatEndsCanBeMadeAnewOnceItIsGone) {
   ASSERT_TRUE(Create("again").ok());
   Advance(kTimeout);
-  const absl::Status refused = TrySubmit("again").status();
+  const absl::Status refused = TrySubmit(Function("again")).status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(ReasonOf(refused), reason::kPoolDeleted);
   const absl::Status early = Create("again");
