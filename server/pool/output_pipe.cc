@@ -24,7 +24,9 @@ absl::Status OutputPipe::Open(os::EventLoop* loop, os::Fd read_end,
 }
 
 std::string_view OutputPipe::Read() {
-  static thread_local char buffer[kReadBytes];
+  // Aligned for the linker's sake: mold 1.10 begins what is protected after relocation where the
+  // thread-local data begins, even in a page that is not mapped, and then no program starts.
+  alignas(64) static thread_local char buffer[kReadBytes];
   if (!open()) return {};
   ssize_t count;
   do {
