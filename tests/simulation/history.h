@@ -13,6 +13,11 @@
 
 namespace prefork::simulation {
 
+// In nanoseconds.
+inline constexpr int64_t kUs = 1'000;
+inline constexpr int64_t kMs = 1'000'000;
+inline constexpr int64_t kSecond = 1'000'000'000;
+
 // One random history of a scheduler: clients that submit and cancel, workers that claim, finish and die
 // at any instant, an engine that carries actions out and brings news late, an operator who pauses and
 // removes pools, and time that creeps or jumps. Everything follows from the seed.
@@ -48,14 +53,18 @@ class History {
     size_t lane_capacity;  // entries that fit into a lane
   };
 
-  // --- what happens, in the order of history.cc ---
-  void AddPool();
+  // --- what happens ---
+  void LetTimePass(int64_t ns);
+  // Of clients, in history_tasks.cc.
   void SubmitTask();
   void CancelTask();
   void HoldOrReleaseClient();
   void ForgetTask();
+  // Of pools, in history_pools.cc.
+  void AddPool();
   void PauseOrResume();
   void RemovePool();
+  // Of workers, in history_workers.cc.
   void AddWorker(PoolKey pool);
   void RetireWorker();
   void AnswerStart();
@@ -63,7 +72,6 @@ class History {
   void KillWorker(FakeWorker& worker);
   void StopOrContinue(FakeWorker& worker);
   void SendNonsense();
-  void LetTimePass(int64_t ns);
 
   // --- the engine's part ---
   void Deliver(FakeWorker& worker, bool everything);

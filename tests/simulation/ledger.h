@@ -67,7 +67,7 @@ struct PoolRecord {
 using Workers = std::map<WorkerKey, std::unique_ptr<FakeWorker>>;
 
 // Keeps account of what was told to the scheduler and what it answered, by means of its own, and aborts
-// when an answer breaks a promise. History owns the world and tells; the promises are in ledger.cc.
+// when an answer breaks a promise. History owns the world and tells; the promises stand in ledger.cc.
 class Ledger {
  public:
   // Neither is owned.
@@ -97,6 +97,9 @@ class Ledger {
   void CheckBatch(int64_t now_ns);
 
  private:
+  // No worker rests longer than this.
+  static constexpr int64_t kLongestRestNs = 1'000'000'000;
+
   struct Flow {
     std::set<std::pair<uint64_t, TaskSlot>> queued;
     int64_t served = 0;  // comparable within its ring
