@@ -66,33 +66,6 @@ TEST_F(EngineRoomTest, ATaskMeantForAWorkerThatHasJustDiedRunsElsewhere) {
   EXPECT_EQ(Claim(other), id);
 }
 
-TEST_F(EngineRoomTest, AShortageOfTheDaemonIsWaitedForAndNoFaultOfTheWorker) {
-  FakeWorker& worker = native().AddWorker();
-  worker.send_result = absl::ResourceExhaustedError("sendmsg: too many references");
-  const TaskId id = SubmitLarge();
-  ASSERT_NE(id, 0u);
-  Advance(absl::Minutes(1));
-  EXPECT_EQ(worker.kill_reason, pool::ExitReason::kNone) << worker.kill_detail;
-  EXPECT_THAT(native().retired, IsEmpty());
-  EXPECT_EQ(Claim(worker), 0u);
-  worker.send_result = absl::OkStatus();
-  Advance(absl::Seconds(1));  // the longest that it may rest meanwhile
-  EXPECT_EQ(Claim(worker), id);
-}
-
-TEST_F(EngineRoomTest, ATaskThatWaitsForAShortageCanBeCancelled) {
-  FakeWorker& worker = native().AddWorker();
-  worker.send_result = absl::ResourceExhaustedError("sendmsg: too many references");
-  const TaskId id = SubmitLarge();
-  ASSERT_NE(id, 0u);
-  ASSERT_TRUE(engine_->Cancel(kRoot, id, false).ok());
-  Pass();
-  EXPECT_EQ(Info(id).state, TaskState::kCancelled);
-  worker.send_result = absl::OkStatus();
-  Advance(absl::Milliseconds(1));
-  EXPECT_EQ(Claim(worker), 0u);
-}
-
 TEST_F(EngineRoomTest, RoomForAValueIsGivenToARunningTaskOnly) {
   FakeWorker& worker = native().AddWorker();
   native().observer().OnSegmentRequest(worker, 100'000);
@@ -142,6 +115,38 @@ TEST_F(EngineRoomTest, AStoppedWorkerIsNotBlamedForItsFullLane) {
   EXPECT_EQ(Info(last).state, TaskState::kQueued);
   ASSERT_EQ(kill(worker.process, SIGKILL), 0);
   ASSERT_EQ(waitpid(worker.process, nullptr, 0), worker.process);
+}
+
+// The kernel takes no descriptor for the worker: `id_` waits for a segment to be sent.
+class ShortageTest : public EngineRoomTest {
+ protected:
+  ShortageTest() : worker_(native().AddWorker()) {
+    worker_.send_result = absl::ResourceExhaustedError("sendmsg: too many references");
+    id_ = SubmitLarge();
+    EXPECT_NE(id_, 0u);
+  }
+
+  FakeWorker& worker_;
+  TaskId id_ = 0;
+};
+
+TEST_F(ShortageTest, AShortageOfTheDaemonIsWaitedForAndNoFaultOfTheWorker) {
+  Advance(absl::Minutes(1));
+  EXPECT_EQ(worker_.kill_reason, pool::ExitReason::kNone) << worker_.kill_detail;
+  EXPECT_THAT(native().retired, IsEmpty());
+  EXPECT_EQ(Claim(worker_), 0u);
+  worker_.send_result = absl::OkStatus();
+  Advance(absl::Seconds(1));  // the longest that it may rest meanwhile
+  EXPECT_EQ(Claim(worker_), id_);
+}
+
+TEST_F(ShortageTest, ATaskThatWaitsForAShortageCanBeCancelled) {
+  ASSERT_TRUE(engine_->Cancel(kRoot, id_, false).ok());
+  Pass();
+  EXPECT_EQ(Info(id_).state, TaskState::kCancelled);
+  worker_.send_result = absl::OkStatus();
+  Advance(absl::Milliseconds(1));
+  EXPECT_EQ(Claim(worker_), 0u);
 }
 
 // A worker publishes its results first and gives the room back afterwards: `last_` waits for it.
