@@ -36,6 +36,7 @@ write_tidy_inputs() {
     object in of_object {
       header = $1
       if (index(header, root) == 1) header = substr(header, length(root) + 1)
+      sub(/^\.\.\/\.\.\//, "", header)  # ccache names files from the build folder
       if (header in hash) print hash[header] > of_object[object]
     }
   ' build/tidy/hashes "$commands" build/tidy/deps | sort -u
