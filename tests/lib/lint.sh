@@ -59,7 +59,7 @@ export -f tidy_one
 
 # Clang's own warnings, those of -Wthread-safety among them, are errors of the build.
 stage_tidy() {
-  configure_and_build asan-ubsan all || return
+  build_with_python asan-ubsan all || return
   mkdir -p build/tidy
   write_tidy_inputs | xargs -P "$jobs" -L 1 bash -c 'tidy_one "$@"' tidy_one >build/tidy/result
   grep -vE '^(same|clean|dirty) ' build/tidy/result | sort -u

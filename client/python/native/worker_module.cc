@@ -77,8 +77,8 @@ NB_MODULE(_worker, module) {
   SegmentBuffer::Bind(module);
   module.def(
       "serve",
-      [](std::string pool, nb::object load, nb::object start, nb::object run, nb::object news,
-         int news_fd) {
+      [](std::string pool, const nb::object& load, nb::object start, nb::object run,
+         nb::object news, int news_fd) {
         return Serve(std::move(pool), load,
                      {std::move(start), std::move(run), std::move(news), news_fd});
       },
