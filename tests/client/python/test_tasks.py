@@ -23,10 +23,10 @@ def executor() -> Iterator[prefork.Executor]:
 
 def is_gone(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # before it was opened, before it was read
         return True
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return text.rpartition(")")[2].split()[0] == "Z"
 
 
 def wait_and_touch(gate: pathlib.Path, mark: pathlib.Path) -> None:
