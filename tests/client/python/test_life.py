@@ -145,6 +145,39 @@ def test_fork_of_an_idle_program(run_program: Program) -> None:
     assert sorted(ended.stdout.split("\n")) == sorted(["", *["child 4"] * 3, *["parent 4"] * 3])
 
 
+def test_fork_while_another_thread_calls_the_daemon(run_program: Program) -> None:
+    ended = run_program(
+        FORK
+        + textwrap.dedent(
+            """
+            import threading
+            called = threading.Event()
+            def ask():
+                connection = executor._core.connection()
+                try:
+                    while True:
+                        connection.call("GetStatus", {})
+                        called.set()
+                except prefork.PreforkError:
+                    pass  # it was closed for the fork
+            for _ in range(5):
+                called.clear()
+                thread = threading.Thread(target=ask)
+                thread.start()
+                called.wait()
+                child = os.fork()
+                if child == 0:
+                    os.write(1, b"child %d\\n" % pid_of(executor))
+                    os._exit(3)
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+                thread.join()
+                assert pid_of(executor) == 4
+            """
+        )
+    )
+    assert (ended.stdout, ended.stderr) == ("child 4\n" * 5, "")
+
+
 def test_fork_of_a_busy_program(run_program: Program) -> None:
     ended = run_program(
         FORK

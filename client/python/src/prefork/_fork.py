@@ -15,7 +15,7 @@ import threading
 
 from . import _client, connection
 
-# A callback of a future that takes longer makes the connection count as busy.
+# A callback of a future, or a call of another thread, that takes longer makes the connection count as busy.
 _SETTLE_SECONDS = 1.0
 
 _registered = False
@@ -45,8 +45,11 @@ def _before() -> None:
         each.let_settle(_SETTLE_SECONDS)
     connection._lock.acquire()
     if all(each.idle for each in connection.every()):
-        for each in connection.take_all():
+        closed = connection.take_all()
+        for each in closed:
             each.close()
+        for each in closed:
+            each.let_calls_end(_SETTLE_SECONDS)
         _client.quiesce()
 
 

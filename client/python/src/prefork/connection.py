@@ -52,6 +52,7 @@ class Connection:
         self._next_key = itertools.count().__next__
         self._closed = False
         self._settling = False  # the results thread is at work, perhaps in a callback
+        self._calls = 0  # under way
         self._settled = threading.Condition()
         self.address: str = self._native.address
         self._thread = threading.Thread(target=self._settle_futures, name="prefork-results", daemon=True)
@@ -72,7 +73,14 @@ class Connection:
         Raises:
             PreforkError: What the daemon objects to.
         """
-        response: dict[str, Any] = json.loads(self._native.call(method, json.dumps(request)))
+        with self._settled:
+            self._calls += 1
+        try:
+            response: dict[str, Any] = json.loads(self._native.call(method, json.dumps(request)))
+        finally:
+            with self._settled:
+                self._calls -= 1
+                self._settled.notify_all()
         return response
 
     # Tasks behind futures.
@@ -197,6 +205,11 @@ class Connection:
         if self._native.unfinished == 0 and not self.on_results_thread:
             with self._settled:
                 self._settled.wait_for(lambda: self.idle, timeout)
+
+    def let_calls_end(self, timeout: float) -> None:
+        """After ``close``: waits for calls of other threads, which use gRPC until they end."""
+        with self._settled:
+            self._settled.wait_for(lambda: not self._calls, timeout)
 
     @property
     def on_results_thread(self) -> bool:
