@@ -86,9 +86,11 @@ absl::StatusOr<std::shared_ptr<SegmentChannel>> SegmentChannel::Connect(const st
 }
 
 absl::Status SegmentChannel::SayHello(absl::Time deadline) {
-  const absl::Status sent =
-      os::SendPacket(socket_.get(), segments::Encode(segments::Hello{}), {}, /*wait=*/false);
-  if (!sent.ok()) return sent;
+  if (absl::Status sent =
+          os::SendPacket(socket_.get(), segments::Encode(segments::Hello{}), {}, /*wait=*/false);
+      !sent.ok()) {
+    return sent;
+  }
   if (!PollReadable(socket_.get(), wake_.get(), deadline)) {
     return absl::DeadlineExceededError("the daemon's segment socket did not answer in time");
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
@@ -51,7 +52,7 @@ absl::StatusOr<std::shared_ptr<const MappedValue>> TakeMappedValue(
 // daemon has its own hold of them. Thread-compatible.
 class SegmentPayloads {
  public:
-  void Add(uint64_t tag, PlacedPayload payload) { by_tag_.emplace(tag, std::move(payload)); }
+  void Add(uint64_t tag, PlacedPayload&& payload) { by_tag_.emplace(tag, std::move(payload)); }
   // The daemon has the task: what was given to it is no longer ours.
   void Accepted(uint64_t tag);
   // The task has ended, or was never accepted.

@@ -131,9 +131,8 @@ void Session::HandleEventLocked(v1::TaskEvent& event) {
     const uint64_t value_bytes = event.finished().value_bytes();
     const uint64_t segment_id = event.finished().value_segment_id();
     TaskResult result = FromProto(std::move(*event.mutable_finished()));
-    if (segment_id != 0 && TakeValueLocked(segment_id, &result)) {
-      SettleLocked(*record, std::move(result));
-    } else if (result.ok() && value_bytes > result.value.size()) {
+    const bool taken = segment_id != 0 && TakeValueLocked(segment_id, &result);
+    if (!taken && result.ok() && value_bytes > result.value.size()) {
       StartTransferLocked(
           MakeFetch(MakeTransferContext(RecordPtr(record)), event.task_id(), std::move(result)));
     } else {

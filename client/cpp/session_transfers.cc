@@ -40,8 +40,9 @@ absl::StatusOr<std::shared_ptr<Segment>> Session::AllocateSegment(size_t size_by
 
 bool Session::TakeValueLocked(uint64_t segment_id, TaskResult* result) {
   absl::StatusOr<std::shared_ptr<const MappedValue>> value = TakeMappedValue(segments_, segment_id);
-  if (value.ok()) result->mapped = *std::move(value);
-  return value.ok();
+  if (!value.ok()) return false;
+  result->mapped = *std::move(value);
+  return true;
 }
 
 bool Session::WantsCopy(const absl::StatusOr<TaskResult>& outcome) const {
