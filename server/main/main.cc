@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <climits>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <string>
 #include <utility>
@@ -66,6 +68,14 @@ void LogForGrpc(gpr_log_func_args* args) {
   Log().Write(level, absl::StrCat("grpc: ", args->message));
 }
 
+// What a shell or a service manager left open (a pipe, a terminal) is not for tasks to hold.
+void KeepDescriptorsFromTasks() {
+  constexpr unsigned int kFirst = STDERR_FILENO + 1;
+  if (close_range(kFirst, UINT_MAX, CLOSE_RANGE_CLOEXEC) == 0) return;
+  Log().Warning(absl::StrCat("close_range: ", std::strerror(errno),
+                             "; tasks inherit what the daemon was started with"));
+}
+
 std::string OwnProgram() {
   char path[PATH_MAX];
   const ssize_t size = readlink("/proc/self/exe", path, sizeof(path));
@@ -92,6 +102,7 @@ int Main(int argc, char** argv) {
   absl::StatusOr<std::vector<os::Fd>> sockets = rpc::TakeActivatedSockets();
   if (!sockets.ok()) return Fail(sockets.status(), kUsageError);
 
+  KeepDescriptorsFromTasks();
   RaiseDescriptorLimit();
   os::IgnoreSignals({SIGPIPE, SIGXFSZ});
   // SIGCHLD is for whoever reaps orphans.

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -102,6 +103,19 @@ TEST_F(DaemonTest, ACommandsInputOutputAndExitCodeArriveWhole) {
   EXPECT_EQ(task.result().exit_report().stderr_tail(), "trouble\n");
   EXPECT_EQ(task.payload_bytes(), input.size());
   EXPECT_EQ(ReadOutput(id, v1::OUTPUT_STREAM_STDERR, /*follow=*/false), "trouble\n");
+}
+
+TEST_F(DaemonTest, TasksDoNotHoldWhatTheDaemonWasStartedWith) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);  // without O_CLOEXEC, as a shell's
+  const os::Fd reader(ends[0]), writer(ends[1]);
+  const std::string name =
+      std::filesystem::read_symlink(absl::StrCat("/proc/self/fd/", writer.get()));
+  Start();
+  const uint64_t id = Submit({"ls", "-l", "/proc/self/fd"});
+  EXPECT_EQ(Wait(id).state(), v1::TASK_STATE_SUCCEEDED);
+  EXPECT_THAT(ReadOutput(id, v1::OUTPUT_STREAM_STDOUT, /*follow=*/false),
+              ::testing::Not(HasSubstr(name)));
 }
 
 TEST_F(DaemonTest, FollowedOutputComesWhileTheTaskRuns) {
