@@ -8,20 +8,27 @@
 
 namespace prefork::bench {
 
+// What a row is held against.
+struct Comparison {
+  std::string name{};
+  double value = 0;  // the median
+  double ratio = 0;  // of the row's value to it; 0 when it is 0
+};
+
 // The median of the rounds, and how far they were apart.
 struct Summary {
   Row row;
   double value = 0;
   double min = 0;
   double max = 0;
-  double reference_value = 0;
-  // value / reference_value; 0 when the reference is 0.
-  double ratio = 0;
+  Comparison reference{};
+  std::vector<Comparison> others{};
 };
 Summary Summarize(const Row& row, const std::vector<Round>& rounds);
 
 std::string TableHeader();
-std::string ToTableLine(const Summary& summary);
+// A line, and one more for each of the others.
+std::string ToTableLines(const Summary& summary);
 std::string ToJson(const Summary& summary);
 
 }  // namespace prefork::bench

@@ -2,6 +2,7 @@
 #define PREFORK_TESTS_BENCH_ROW_H_
 
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -9,10 +10,17 @@
 
 namespace prefork::bench {
 
+// Something else that does the same.
+struct Figure {
+  std::string name{};
+  double value = 0;
+};
+
 // One round: what is measured, and what it is held against, measured right beside it.
 struct Round {
   double value = 0;
   double reference = 0;
+  std::vector<Figure> others{};  // the same ones in each round of a row
 };
 
 // One line of the table.
@@ -21,7 +29,8 @@ struct Row {
   std::string_view unit;
   std::string_view what;
   std::string_view reference;
-  // Does so many rounds; sets up once what they share.
+  // Does so many rounds; sets up once what they share. UNIMPLEMENTED: something that only this row
+  // needs is not there.
   absl::StatusOr<std::vector<Round>> (*measure)(int rounds);
 };
 
@@ -44,6 +53,8 @@ absl::StatusOr<std::vector<Round>> MeasureManySessions(int rounds);
 absl::StatusOr<std::vector<Round>> MeasureEchoMebibyte(int rounds);
 absl::StatusOr<std::vector<Round>> MeasureEchoHundredMebibytes(int rounds);
 absl::StatusOr<std::vector<Round>> MeasureEchoInPlace(int rounds);
+// A row whose program is in python/, by the row's name.
+absl::StatusOr<std::vector<Round>> MeasureInPython(const std::string& row, int rounds);
 
 // Nanoseconds of CLOCK_MONOTONIC.
 double NowNs();

@@ -7,7 +7,7 @@
 namespace prefork::bench {
 
 std::span<const Row> AllRows() {
-  static constexpr std::array<Row, 15> kRows = {{
+  static constexpr std::array<Row, 25> kRows = {{
       // First, because they fork and so want a process without gRPC's threads.
       {"lane_throughput", "tasks/s", "engine, lane, worker, lane, engine; no gRPC",
        "futex round trips per second", MeasureLaneThroughputRow},
@@ -40,6 +40,29 @@ std::span<const Row> AllRows() {
       {"many_sessions", "ms/session",
        "500 sessions opened, each running a task; 100,000 finished tasks kept", "50 sessions",
        MeasureManySessions},
+      {"py_submit", "tasks/s", "Python no-ops submitted, then their results; two workers",
+       "ProcessPoolExecutor", [](int rounds) { return MeasureInPython("py_submit", rounds); }},
+      {"py_map", "tasks/s", "map of Python no-ops", "Pool.map(chunksize=1)",
+       [](int rounds) { return MeasureInPython("py_map", rounds); }},
+      {"py_map_chunk100", "tasks/s", "the same in chunks of 100",
+       "Pool.imap_unordered(chunksize=100)",
+       [](int rounds) { return MeasureInPython("py_map_chunk100", rounds); }},
+      {"py_latency_p50", "us", "a Python no-op, one in flight", "ProcessPoolExecutor",
+       [](int rounds) { return MeasureInPython("py_latency_p50", rounds); }},
+      {"py_echo_1mib", "us", "1 MiB of bytes to Python and back, one in flight", "Pool.apply",
+       [](int rounds) { return MeasureInPython("py_echo_1mib", rounds); }},
+      {"py_echo_100mib", "ms", "a numpy array of 100 MiB there and back", "Pool.apply",
+       [](int rounds) { return MeasureInPython("py_echo_100mib", rounds); }},
+      {"py_square_sum", "ms", "square sum of 10 million float64 in 8 chunks", "Pool.map",
+       [](int rounds) { return MeasureInPython("py_square_sum", rounds); }},
+      {"py_warm_start", "ms", "a new script until its first result, workers warm",
+       "bare interpreter start",
+       [](int rounds) { return MeasureInPython("py_warm_start", rounds); }},
+      {"py_cold_start", "ms", "the same when no daemon runs", "bare interpreter start",
+       [](int rounds) { return MeasureInPython("py_cold_start", rounds); }},
+      {"py_pss_8_workers", "MB", "proportional set of 8 Python workers with numpy",
+       "one such worker alone",
+       [](int rounds) { return MeasureInPython("py_pss_8_workers", rounds); }},
   }};
   return kRows;
 }

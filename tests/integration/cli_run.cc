@@ -16,8 +16,6 @@
 namespace prefork::testing {
 namespace {
 
-constexpr int kPatienceMillis = 60'000;
-
 os::Fd MakeFile(const std::string& content) {
   os::Fd file(memfd_create("cli_run", MFD_CLOEXEC));
   EXPECT_TRUE(file.valid());
@@ -68,10 +66,11 @@ void CliRun::Signal(int signal) const { EXPECT_TRUE(process_.SendSignal(signal).
 std::string CliRun::Out() const { return ReadFile(out_.get()); }
 std::string CliRun::Err() const { return ReadFile(err_.get()); }
 
-CliRun::Result CliRun::Finish() {
+CliRun::Result CliRun::Finish(absl::Duration patience) {
   Result result;
   pollfd end = {.fd = process_.fd(), .events = POLLIN, .revents = 0};
-  if (process_.valid() && poll(&end, 1, kPatienceMillis) == 1) {
+  if (process_.valid() &&
+      poll(&end, 1, static_cast<int>(absl::ToInt64Milliseconds(patience))) == 1) {
     const auto exit = process_.Reap(/*wait=*/true);
     reaped_ = true;
     if (exit.ok() && exit->has_value()) {

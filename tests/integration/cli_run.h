@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "common/os/fd.h"
 #include "common/os/pidfd.h"
 
@@ -29,8 +30,7 @@ class CliRun {
   void Signal(int signal) const;
   std::string Out() const;  // so far
   std::string Err() const;
-  // Waits up to a minute for the end.
-  Result Finish();
+  Result Finish(absl::Duration patience = absl::Minutes(1));
 
  private:
   os::Fd out_;
