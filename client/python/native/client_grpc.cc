@@ -9,9 +9,10 @@
 #include "client/python/native/client_grpc.h"
 
 #include <grpc/grpc.h>
-#include <nanobind/nanobind.h>
 
 #include <cstdlib>
+
+#include "client/python/native/released_gil.h"
 
 namespace prefork::python {
 namespace {
@@ -36,7 +37,7 @@ bool GrpcRuns() { return grpc_is_initialized() != 0; }
 // The last user's end leaves the work to a thread of gRPC's own; this one does it here.
 void WaitForGrpcEnd() {
   StartGrpc();
-  const nanobind::gil_scoped_release released;
+  const ReleasedGil released;
   grpc_shutdown_blocking();
 }
 

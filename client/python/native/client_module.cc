@@ -29,6 +29,7 @@
 #include "client/python/native/client_grpc.h"
 #include "client/python/native/client_inbox.h"
 #include "client/python/native/client_value.h"
+#include "client/python/native/released_gil.h"
 #include "common/os/cpu_quota.h"
 #include "prefork/api.h"
 #include "prefork/client.h"
@@ -59,7 +60,7 @@ template <typename Wait>
 void WaitForItems(absl::Time deadline, bool interruptible, const Wait& wait) {
   while (true) {
     {
-      const nb::gil_scoped_release released;
+      const ReleasedGil released;
       const absl::Time until =
           interruptible ? std::min(deadline, absl::Now() + kSignalPeriod) : deadline;
       if (wait(until) || absl::Now() >= deadline) return;
@@ -108,7 +109,7 @@ class PyInbox {
       status = inbox_->Submit(*prepared, key, bytes, /*wait=*/false);
     }
     if (absl::IsResourceExhausted(status)) {
-      const nb::gil_scoped_release released;
+      const ReleasedGil released;
       status = inbox_->Submit(*prepared, key, bytes, /*wait=*/true);
     }
     RaiseUnlessOk(status);
@@ -121,7 +122,7 @@ class PyInbox {
     const BorrowedBytes borrowed(payload);
     absl::Status status;
     {
-      const nb::gil_scoped_release released;
+      const ReleasedGil released;
       spec.payload = borrowed.bytes();
       status = inbox_->Submit(peer->client, spec, key, /*wait=*/true);
     }
@@ -149,7 +150,7 @@ class PyInbox {
     const absl::Duration limit = Timeout(timeout);
     std::optional<absl::StatusOr<uint64_t>> id;
     {
-      const nb::gil_scoped_release released;
+      const ReleasedGil released;
       id = inbox_->TaskId(key, limit);
     }
     return ValueOrRaise(*std::move(id));
@@ -171,7 +172,7 @@ class Connection {
     const GrpcUse grpc;  // until the client keeps it running itself
     std::optional<absl::StatusOr<Client>> client;
     {
-      const nb::gil_scoped_release released;
+      const ReleasedGil released;
       client = Client::Connect({.address = address,
                                 .autostart = autostart,
                                 .daemon_directory = daemon_directory,
@@ -207,7 +208,7 @@ class Connection {
     const std::shared_ptr<Peer> peer = Open();
     std::optional<absl::StatusOr<std::string>> response;
     {
-      const nb::gil_scoped_release released;
+      const ReleasedGil released;
       response = python::Call(peer->client.api(), method, request);
     }
     return ValueOrRaise(*std::move(response));
@@ -218,7 +219,7 @@ class Connection {
     std::shared_ptr<Peer> ended = std::exchange(peer_, nullptr);
     if (ended == nullptr) return;
     for (const std::shared_ptr<Template>& each : ended->templates) each->prepared.reset();
-    const nb::gil_scoped_release released;
+    const ReleasedGil released;
     ended.reset();
   }
 

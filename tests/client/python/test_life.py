@@ -69,6 +69,30 @@ def test_the_end_without_results_taken(run_program: Program) -> None:
     assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
 
 
+def test_the_end_while_other_threads_make_calls(run_program: Program) -> None:
+    for _ in range(5):  # at the wrong moment only
+        ended = run_program(
+            """
+            import threading, prefork
+            from prefork.connection import connect
+            with prefork.Executor(1) as executor:
+                executor.submit(abs, -1).result()
+            connection = connect()
+
+            def ask():
+                while True:
+                    try:
+                        connection.call("GetStatus", {})
+                    except prefork.PreforkError:
+                        pass
+
+            for _ in range(4):
+                threading.Thread(target=ask, daemon=True).start()
+            """
+        )
+        assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
+
+
 def test_an_exception_ends_the_program(run_program: Program) -> None:
     ended = run_program(
         """

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # Tasks that one process may have in flight on one connection; over it submits wait.
 MAX_IN_FLIGHT = 65536
 _CONNECT_TIMEOUT = 15.0
+# How long the interpreter's end waits for calls of other threads.
+_CALLS_END_SECONDS = 1.0
 
 
 class Connection:
@@ -329,8 +331,10 @@ def every() -> list[Connection]:
 
 
 def close_all() -> None:
-    """Ends all connections."""
+    """Ends all connections, and waits a moment for calls that other threads make on them."""
     with _lock:
         connections = take_all()
     for connection in connections:
         connection.close()
+    for connection in connections:
+        connection.let_calls_end(_CALLS_END_SECONDS)
