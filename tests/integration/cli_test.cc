@@ -240,6 +240,23 @@ TEST_F(CliTest, LookingVerbsAnswerInWordsAndInJson) {
   }
 }
 
+TEST_F(CliTest, FunctionsAreListedAndTheirAbsenceIsExplained) {
+  const CliRun::Result native = Run({"functions", "native"});
+  EXPECT_EQ(native.code, 0);
+  EXPECT_THAT(native.out, HasSubstr("echo"));
+  EXPECT_EQ(native.err, "");
+  ASSERT_EQ(Run({"pool", "create", "programs"}).code, 0);
+  const CliRun::Result programs = Run({"functions", "programs"});
+  EXPECT_EQ(programs.code, 0);
+  EXPECT_EQ(programs.out, "POOL  FUNCTION  DESCRIPTION\n");
+  EXPECT_EQ(programs.err,
+            "programs: runs programs, not functions: prefork run -p programs PROGRAM\n");
+  const CliRun::Result json = Run({"functions", "native", "--json"});
+  EXPECT_THAT(json.out, HasSubstr("\"echo\""));
+  EXPECT_EQ(Run({"functions", "nowhere"}).code, 4);
+  EXPECT_EQ(Run({"pool", "delete", "programs"}).code, 0);
+}
+
 TEST_F(CliTest, EventsAfterASequenceNumberEnd) {
   ASSERT_EQ(Run({"run", "true"}).code, 0);
   const CliRun::Result events = Run({"events", "--after", "1"});

@@ -125,6 +125,14 @@ def test_threads_of_a_task_go_on_between_tasks(daemon: ConfiguredDaemon) -> None
     wait_until(lambda: daemon.call("functions:ticks") > begun + 10, "the thread runs")
 
 
+def test_what_can_be_called_is_explained(daemon: ConfiguredDaemon) -> None:
+    listed = daemon.cli("functions", "py")
+    assert listed.returncode == 0
+    assert "MODULE:FUNCTION" in listed.stderr.decode() and "math:sqrt" in listed.stderr.decode()
+    assert daemon.call("math:sqrt", 4) == 2.0
+    assert daemon.cli("--json", "functions", "py").stderr == b""
+
+
 def test_interrupts_are_for_the_client_alone(daemon: ConfiguredDaemon) -> None:
     assert daemon.call("functions:signals") == [True, True]
     call = daemon.start_cli("call", "-p", "py", "functions:wait_for_gate", "--json", "[]")
