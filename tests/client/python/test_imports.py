@@ -24,6 +24,25 @@ def user_path(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         del sys.modules[name]
 
 
+def test_imports_are_found_once_and_whatever_else_goes(user_path: pathlib.Path) -> None:
+    for name in ("one_of_four", "two_of_four", "three_of_four", "four_of_four"):
+        (user_path / f"{name}.py").write_text("")
+    found = imports.Imports()
+    found.skip()
+    importlib.import_module("one_of_four")
+    importlib.import_module("two_of_four")
+    assert found.take() == ["one_of_four", "two_of_four"]
+    assert found.take() == []
+    del sys.modules["one_of_four"]
+    importlib.import_module("three_of_four")
+    importlib.import_module("one_of_four")
+    assert found.take() == ["three_of_four", "one_of_four"]
+    del sys.modules["one_of_four"]
+    importlib.import_module("four_of_four")
+    everything = found.take()
+    assert everything == list(sys.modules)
+
+
 def test_a_changed_source_drops_all_user_modules(user_path: pathlib.Path) -> None:
     (user_path / "first_one.py").write_text("import second_one\nvalue = second_one.value\n")
     (user_path / "second_one.py").write_text("value = 1\n")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import os
 import site
 import socket
@@ -37,6 +38,40 @@ def installed_roots() -> tuple[str, ...]:
     return tuple(sorted(os.path.join(path, "") for path in both))
 
 
+class Imports:
+    """Finds what has been imported since the last time.
+
+    It touches new names only: looking at an object writes to it, because references are counted, and a look at each module
+    of a large package would give a worker copies of most pages that it shares with its zygote.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last = ""
+
+    def take(self) -> list[str]:
+        """Names of modules in their order. All of them when the last that was seen is gone."""
+        wanted = max(len(sys.modules) - self._count, 0) + 1
+        while True:
+            count = len(sys.modules)
+            names = list(itertools.islice(reversed(sys.modules), wanted))  # in one step: other threads may import
+            newest = names[0]
+            if self._last in names:
+                del names[names.index(self._last) :]
+                break
+            if wanted >= count:
+                break
+            wanted *= 2
+        self._count = count
+        self._last = newest
+        return names[::-1]
+
+    def skip(self) -> None:
+        """Leaves out those that there are now."""
+        self._count = len(sys.modules)
+        self._last = next(reversed(sys.modules))
+
+
 class Learner:
     """Carries the names of imported modules from workers to their zygote.
 
@@ -49,7 +84,8 @@ class Learner:
         self._zygote_end, self._worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._zygote_end.setblocking(False)
         self._worker_end.setblocking(False)
-        self._known = 0  # modules of this process that need not be told
+        self._imports = Imports()
+        self._untold: list[str] = []
         self._learnt = 0
 
     def fileno(self) -> int:
@@ -59,23 +95,26 @@ class Learner:
     def begin_worker(self) -> None:
         """In a new worker: from now on it tells."""
         self._zygote_end.close()
-        self._known = len(sys.modules)
+        self._imports.skip()
 
     def tell(self) -> None:
         """In a worker after a task. What finds no room in the socket is not told: it is only speed."""
-        if len(sys.modules) == self._known:
+        self._untold += self._imports.take()
+        if not self._untold:
             return
-        if len(sys.modules) < self._known or _thread_count() > 1:  # such a module may not be forked
-            self._known = len(sys.modules)
+        if _thread_count() > 1:  # such a module may not be forked
+            self._untold.clear()
             return
         packet = bytearray()
-        for name in list(sys.modules)[self._known :]:
+        told = 0
+        for name in self._untold:
             if len(packet) + len(name) > _PACKET_BYTES:
                 break
-            self._known += 1
+            told += 1
             origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
             if isinstance(origin, str) and origin.startswith(self._roots):
                 packet += name.encode() + b"\n"
+        del self._untold[:told]
         if packet:
             try:
                 self._worker_end.send(packet)
@@ -116,19 +155,15 @@ class UserModules:
 
     def __init__(self, roots: tuple[str, ...]) -> None:
         self._foreign = (*roots, os.path.join(os.path.dirname(os.path.dirname(__file__)), ""))
-        self._looked_at = 0  # of sys.modules
+        self._imports = Imports()
         self._files: dict[str, _File] = {}  # by module
 
     def note(self) -> None:
         """Takes in what was imported since the last time."""
-        if len(sys.modules) == self._looked_at:
-            return
-        for name in list(sys.modules):
-            if name not in self._files:
-                origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None)
-                if isinstance(origin, str) and origin.endswith(".py") and not origin.startswith(self._foreign):
-                    self._files[name] = _File(origin, _state(origin))
-        self._looked_at = len(sys.modules)
+        for name in self._imports.take():
+            origin = getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None)
+            if isinstance(origin, str) and origin.endswith(".py") and not origin.startswith(self._foreign):
+                self._files[name] = _File(origin, _state(origin))
 
     def drop_changed(self) -> bool:
         """Forgets all of them if a file has changed, so that they are imported anew; says whether it did."""
@@ -140,7 +175,7 @@ class UserModules:
         for file in changed:
             _remove_bytecode(file.path)
         self._files.clear()
-        self._looked_at = 0
+        self._imports.skip()
         importlib.invalidate_caches()
         return True
 

@@ -76,6 +76,7 @@ class Runner:
         """Imports what workers have told."""
         if self._learner is not None:
             self._learner.learn()
+            self._user_modules.note()  # so that no worker has to look at them
             _freeze()
 
     # --- in a worker ---
