@@ -126,6 +126,8 @@ absl::StatusOr<std::shared_ptr<Segment>> Client::AllocateSegment(size_t size_byt
   return impl_->session->AllocateSegment(size_bytes);
 }
 
+bool Client::Reaches(const Segment& segment) { return impl_->session->Reaches(segment); }
+
 absl::Status Client::WaitAll(absl::Duration timeout) {
   return impl_->session->WaitAll(absl::Now() + timeout);
 }

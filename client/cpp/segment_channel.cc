@@ -11,6 +11,11 @@
 // values by segment. It may find the answer that the polling thread waits for; the eventfd tells it.
 // An answer to somebody who has given up is released.
 //
+// A forked child has our socket and our mappings, so that what it inherited stays as it was: the leases
+// end when every process has closed the socket. It sends and reads nothing on it, and takes no lock,
+// which another thread may have held when it was forked. The parent gives nothing back that was
+// leased before the fork.
+//
 // When the daemon ends the connection, every lease is over; what is mapped stays readable as long as
 // it is mapped, because a daemon that ends gives no memory back from under it.
 #include "client/cpp/segment_channel.h"
@@ -80,7 +85,8 @@ absl::StatusOr<std::shared_ptr<SegmentChannel>> SegmentChannel::Connect(const st
   if (!socket.ok()) return socket.status();
   absl::StatusOr<os::Fd> wake = os::CreateEventfd();
   if (!wake.ok()) return wake.status();
-  std::shared_ptr<SegmentChannel> channel(new SegmentChannel(*std::move(socket), *std::move(wake)));
+  std::shared_ptr<SegmentChannel> channel(
+      new SegmentChannel(address, *std::move(socket), *std::move(wake)));
   if (absl::Status hello = channel->SayHello(deadline); !hello.ok()) return hello;
   return channel;
 }
@@ -107,8 +113,10 @@ absl::Status SegmentChannel::SayHello(absl::Time deadline) {
   return absl::OkStatus();
 }
 
-bool SegmentChannel::alive() const {
+bool SegmentChannel::alive() {
+  if (Inherited()) return false;
   absl::MutexLock lock(&mutex_);
+  ReceiveLocked();  // among what has come may be the end
   return alive_;
 }
 
@@ -229,9 +237,14 @@ void SegmentChannel::TakeInLocked(segments::Message message, std::vector<os::Fd>
 }
 
 void SegmentChannel::Release(Leased leased) {
+  if (leased.forks != os::CountForks()) return;
   maps_.Keep(std::move(leased.map));
   absl::MutexLock lock(&mutex_);
   ReleaseLocked(leased.segment_id);
+}
+
+void SegmentChannel::Forget(Leased leased) {
+  if (!Inherited()) maps_.Keep(std::move(leased.map));
 }
 
 void SegmentChannel::ReleaseLocked(uint64_t segment_id) {

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/os/fd.h"
+#include "common/os/fork_count.h"
 #include "common/segments/message.h"
 #include "common/shm/segment_maps.h"
 
@@ -34,14 +35,16 @@ class SegmentChannel {
 
   // What names this connection in calls to the daemon.
   std::string_view token() const { return {token_.data(), token_.size()}; }
-  // False: the daemon has closed it, and all leases are over.
-  bool alive() const ABSL_LOCKS_EXCLUDED(mutex_);
+  const std::string& address() const { return address_; }
+  // False: the daemon has closed it, and all leases are over; or it is the one of our parent process.
+  bool alive() ABSL_LOCKS_EXCLUDED(mutex_);
 
   struct Leased {
     uint64_t segment_id = 0;
     size_t offset = 0;  // of a value
     size_t size_bytes = 0;
     shm::SegmentMap map;
+    os::ForkCount forks = os::CountForks();  // then
   };
   // Room of at least `size_bytes`. Waits for the daemon's answer: RESOURCE_EXHAUSTED names the limit,
   // UNAVAILABLE: the connection has ended, DEADLINE_EXCEEDED.
@@ -55,10 +58,11 @@ class SegmentChannel {
   // it lies in no segment.
   absl::StatusOr<Leased> OpenValue(uint64_t task_id, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Lets go of a segment.
+  // Lets go of a segment. One that a child process may have as well stays leased until both have let go
+  // of the connection.
   void Release(Leased leased) ABSL_LOCKS_EXCLUDED(mutex_);
   // The same for one that was given to a task.
-  void Forget(Leased leased) { maps_.Keep(std::move(leased.map)); }
+  void Forget(Leased leased);
 
  private:
   struct Sent {  // by the daemon, not mapped yet
@@ -66,7 +70,9 @@ class SegmentChannel {
     os::Fd memfd;
   };
 
-  SegmentChannel(os::Fd socket, os::Fd wake) : socket_(std::move(socket)), wake_(std::move(wake)) {}
+  SegmentChannel(std::string address, os::Fd socket, os::Fd wake)
+      : address_(std::move(address)), socket_(std::move(socket)), wake_(std::move(wake)) {}
+  bool Inherited() const { return os::CountForks().as_child != forks_.as_child; }
   absl::Status SayHello(absl::Time deadline);
   absl::StatusOr<Sent> Ask(segments::Message question, absl::Time deadline)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -78,6 +84,8 @@ class SegmentChannel {
   void EndLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::StatusOr<Leased> MapSent(Sent sent, os::Mapping::Access access, size_t write_bytes);
 
+  const std::string address_;
+  const os::ForkCount forks_ = os::CountForks();  // when it was made
   const os::Fd socket_;
   const os::Fd wake_;  // for the thread that polls, when another has taken in its packet
   segments::Token token_ = {};

@@ -34,7 +34,7 @@ class LeasedSegment final : public Segment {
   }
 
   bool shared() const override { return true; }
-  const SegmentChannel& channel() const { return *channel_; }
+  SegmentChannel& channel() const { return *channel_; }
   uint64_t id() const { return leased_.segment_id; }
   // The lease is a task's now.
   void SetGiven() { given_ = true; }
@@ -136,13 +136,19 @@ absl::StatusOr<PlacedPayload> PlacePayload(const std::shared_ptr<SegmentChannel>
                                                    " on; the segment has ", size));
   }
   PlacedPayload placed{.slice = slice};
-  if (slice.segment->shared() && placed.StillOurs(channel.get(), /*was_sent=*/false)) return placed;
+  if (placed.StillOurs(channel.get(), /*was_sent=*/false)) return placed;
   return PlacedPayload{.bytes = slice.view()};
 }
 
 bool PlacedPayload::StillOurs(const SegmentChannel* channel, bool was_sent) const {
-  return in_segment() && channel != nullptr && &LeasedOf(slice).channel() == channel &&
-         channel->alive() && !(give && was_sent);
+  return in_segment() && IsKnownTo(channel, *slice.segment) && !(give && was_sent);
+}
+
+// Another connection to the same daemon will do: the token goes with the segment.
+bool IsKnownTo(const SegmentChannel* channel, const Segment& segment) {
+  if (channel == nullptr || !segment.shared()) return false;
+  SegmentChannel& leased_by = static_cast<const LeasedSegment&>(segment).channel();
+  return leased_by.address() == channel->address() && leased_by.alive();
 }
 
 std::string EncodePlace(const PlacedPayload& payload) {

@@ -27,8 +27,8 @@ struct PlacedPayload {
   bool give = false;  // the segment goes over to the task
 
   bool in_segment() const { return slice.segment != nullptr; }
-  // May it be submitted (once more)? Not when `channel` is not where it was leased, and not when it
-  // was given away, for the daemon may have it.
+  // May it be submitted (once more) to the daemon of `channel`? Not when that has not leased it, or no
+  // longer, and not when it was given away, for the daemon may have it.
   bool StillOurs(const SegmentChannel* channel, bool was_sent) const;
 };
 
@@ -44,6 +44,8 @@ std::string EncodePlace(const PlacedPayload& payload);
 // Room for payloads; see Client::AllocateSegment. `channel` may be null.
 absl::StatusOr<std::shared_ptr<Segment>> MakeSegment(const std::shared_ptr<SegmentChannel>& channel,
                                                      size_t size_bytes);
+// Does the daemon of `channel` know the segment?
+bool IsKnownTo(const SegmentChannel* channel, const Segment& segment);
 // A value that the daemon has sent.
 absl::StatusOr<std::shared_ptr<const MappedValue>> TakeMappedValue(
     const std::shared_ptr<SegmentChannel>& channel, uint64_t segment_id);

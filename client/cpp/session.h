@@ -53,6 +53,7 @@ class Session : public std::enable_shared_from_this<Session>, private TransferOw
                                     std::string_view request_id, SubmitOptions&& options,
                                     bool wait);
   absl::StatusOr<std::shared_ptr<Segment>> AllocateSegment(size_t size_bytes);
+  bool Reaches(const Segment& segment);
   absl::Status WaitAll(absl::Time deadline);
 
   // For TaskHandle.

@@ -38,6 +38,15 @@ absl::StatusOr<std::shared_ptr<Segment>> Session::AllocateSegment(size_t size_by
   return MakeSegment(segments, size_bytes);
 }
 
+bool Session::Reaches(const Segment& segment) {
+  std::shared_ptr<SegmentChannel> segments;
+  {
+    absl::MutexLock lock(&mu());
+    segments = segments_;
+  }
+  return IsKnownTo(segments.get(), segment);
+}
+
 bool Session::TakeValueLocked(uint64_t segment_id, TaskResult* result) {
   absl::StatusOr<std::shared_ptr<const MappedValue>> value = TakeMappedValue(segments_, segment_id);
   if (!value.ok()) return false;

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -178,6 +179,47 @@ TEST_F(SegmentChannelTest, AnAnswerThatComesTooLateIsReleased) {
   Send(segments::Grant{wanted.request, 5, 0, 64 * kKiB}, {memory.get()});
   EXPECT_FALSE(channel_->TakeValue(1, absl::Now()).ok());  // takes in what has come
   EXPECT_EQ(Expect<segments::Release>().segment_id, 5U);
+}
+
+// Neither side gives back what the other may still read.
+TEST_F(SegmentChannelTest, WhatWasLeasedBeforeAForkStaysLeasedUntilBothHaveEnded) {
+  Connect();
+  const os::Fd memory = Memory(64 * kKiB);
+  Send(segments::Grant{0, 7, 0, 64 * kKiB}, {memory.get()});
+  Send(segments::Grant{0, 8, 0, 64 * kKiB}, {memory.get()});
+  auto before = channel_->TakeValue(7, absl::Now() + kPatience);
+  ASSERT_TRUE(before.ok()) << before.status();
+
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const bool readable = std::as_const(before->map).bytes()[0] == std::byte{0};
+    const bool left_alone = !channel_->alive();
+    channel_->Release(*std::move(before));
+    _exit(readable && left_alone ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+
+  EXPECT_TRUE(channel_->alive());
+  channel_->Release(*std::move(before));
+  auto after = channel_->TakeValue(8, absl::Now() + kPatience);
+  ASSERT_TRUE(after.ok()) << after.status();
+  channel_->Release(*std::move(after));
+  EXPECT_EQ(Expect<segments::Release>().segment_id, 8U) << "the first thing that is said";
+  channel_.reset();
+  const absl::StatusOr<os::Packet> end =
+      os::ReceivePacket(daemon_.get(), segments::kMaxMessageBytes, /*wait=*/true);
+  ASSERT_TRUE(end.ok()) << end.status();
+  EXPECT_EQ(end->state, os::Packet::State::kClosed);
+}
+
+TEST_F(SegmentChannelTest, TheEndOfTheDaemonIsSeenWithoutAWait) {
+  Connect();
+  EXPECT_TRUE(channel_->alive());
+  daemon_.Reset();
+  EXPECT_FALSE(channel_->alive());
 }
 
 TEST_F(SegmentChannelTest, TheEndOfTheDaemonEndsEveryWait) {

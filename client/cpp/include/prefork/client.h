@@ -115,6 +115,10 @@ class Client {
   // it is private memory, and works the same.
   absl::StatusOr<std::shared_ptr<Segment>> AllocateSegment(size_t size_bytes);
 
+  // Would a task of this client find the segment in place? Of a segment of another daemon, of one that
+  // has been restarted since, of our parent process, and of one that is not shared its bytes are sent.
+  bool Reaches(const Segment& segment);
+
   // Waits until no task of this client is unfinished and their callbacks have run.
   absl::Status WaitAll(absl::Duration timeout = absl::InfiniteDuration());
 

@@ -11,7 +11,8 @@
 namespace prefork::client {
 
 // Room for payloads, from Client::AllocateSegment. One that no task and nobody else uses any more is
-// free when it is destroyed. May outlive its Client. Any thread may use it.
+// free when it is destroyed. May outlive its Client. Any thread may use it. A process that was forked
+// meanwhile shares the memory; it is then free when both have let go of the Client and its segments.
 class Segment {
  public:
   virtual ~Segment() = default;
@@ -47,7 +48,7 @@ struct SegmentSlice {
 };
 
 // The value of a task where its worker left it, for reading. The memory is the program's until this
-// is destroyed. May outlive its Client, and the daemon.
+// is destroyed. May outlive its Client, and the daemon. Forks: as Segment.
 class MappedValue {
  public:
   virtual ~MappedValue() = default;
