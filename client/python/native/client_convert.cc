@@ -137,7 +137,7 @@ nb::tuple EndToPython(uint64_t key, Inbox::Ended&& end) {
                           Text(std::string(status.message())));
   }
   TaskResult& result = *end.outcome;
-  nb::object value = MakeValue(std::move(result.value));
+  nb::object value = MakeValue(std::move(result.value), std::move(result.mapped));
   if (result.ok()) {
     return nb::make_tuple(
         key, static_cast<int>(kSucceeded), std::move(value), Text(result.content_type), end.task_id,

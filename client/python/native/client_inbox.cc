@@ -16,10 +16,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "client/python/native/lease_budget.h"
 
 namespace prefork::python {
 
 using client::Client;
+using client::SegmentSlice;
 using client::SubmitOptions;
 using client::TaskEvent;
 using client::TaskHandle;
@@ -30,7 +32,8 @@ SubmitOptions Inbox::Callbacks(uint64_t key) {
   return {
       .on_done =
           [this, key](const TaskHandle& task, const absl::StatusOr<TaskResult>& outcome) {
-            Put({.key = key, .what = Ended{.task_id = task.id(), .outcome = outcome}});
+            Put({.key = key,
+                 .what = Ended{.task_id = task.id(), .outcome = KeptWithinBudget(outcome)}});
           },
       .on_event = [this, key](const TaskHandle&,
                               const TaskEvent& event) { Put({.key = key, .what = event}); },
@@ -38,6 +41,12 @@ SubmitOptions Inbox::Callbacks(uint64_t key) {
 }
 
 absl::Status Inbox::Submit(const Client::Template& spec, uint64_t key, std::string_view payload,
+                           bool wait) {
+  return Register(
+      key, wait ? spec.Submit(payload, Callbacks(key)) : spec.TrySubmit(payload, Callbacks(key)));
+}
+
+absl::Status Inbox::Submit(const Client::Template& spec, uint64_t key, const SegmentSlice& payload,
                            bool wait) {
   return Register(
       key, wait ? spec.Submit(payload, Callbacks(key)) : spec.TrySubmit(payload, Callbacks(key)));

@@ -40,6 +40,8 @@ class Inbox {
   // max_in_flight is reached, unless `wait`. The inbox must outlive the client.
   absl::Status Submit(const client::Client::Template& spec, uint64_t key, std::string_view payload,
                       bool wait);
+  absl::Status Submit(const client::Client::Template& spec, uint64_t key,
+                      const client::SegmentSlice& payload, bool wait);
   // The same for a task that shares its spec with no other.
   absl::Status Submit(client::Client& client, const client::TaskSpec& spec, uint64_t key,
                       bool wait);

@@ -7,6 +7,7 @@
 // A process that forked has the memory of the connection but none of its threads, so nothing of it
 // can be used or destroyed there: `abandon` leaves it as it is.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
 
@@ -23,11 +24,13 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "client/python/native/borrowed_bytes.h"
 #include "client/python/native/client_calls.h"
 #include "client/python/native/client_convert.h"
 #include "client/python/native/client_errors.h"
 #include "client/python/native/client_grpc.h"
 #include "client/python/native/client_inbox.h"
+#include "client/python/native/client_segment.h"
 #include "client/python/native/client_value.h"
 #include "client/python/native/released_gil.h"
 #include "common/os/cpu_quota.h"
@@ -102,9 +105,17 @@ class PyInbox {
   void Submit(const std::shared_ptr<Template>& spec, uint64_t key, nb::handle payload) {
     const std::shared_ptr<Client::Template> prepared = spec->prepared;
     if (prepared == nullptr) RaiseClosed();
+    absl::Status status = absl::ResourceExhaustedError("");
+    if (nb::isinstance<PyPayload>(payload)) {
+      const client::SegmentSlice slice = nb::cast<const PyPayload&>(payload).slice;
+      {
+        const ReleasedGil released;
+        status = inbox_->Submit(*prepared, key, slice, /*wait=*/true);
+      }
+      return RaiseUnlessOk(status);
+    }
     const BorrowedBytes borrowed(payload);
     const std::string_view bytes = borrowed.bytes();
-    absl::Status status = absl::ResourceExhaustedError("");
     if (bytes.size() < kLargePayloadBytes) {
       status = inbox_->Submit(*prepared, key, bytes, /*wait=*/false);
     }
@@ -119,11 +130,16 @@ class PyInbox {
     client::TaskSpec spec = ToTaskSpec(fields);
     const std::shared_ptr<Peer> peer = peer_.lock();
     if (peer == nullptr) RaiseClosed();
-    const BorrowedBytes borrowed(payload);
+    std::optional<BorrowedBytes> borrowed;
+    if (nb::isinstance<PyPayload>(payload)) {
+      spec.payload_segment = nb::cast<const PyPayload&>(payload).slice;
+    } else {
+      borrowed.emplace(payload);
+    }
     absl::Status status;
     {
       const ReleasedGil released;
-      spec.payload = borrowed.bytes();
+      if (borrowed) spec.payload = borrowed->bytes();
       status = inbox_->Submit(peer->client, spec, key, /*wait=*/true);
     }
     RaiseUnlessOk(status);
@@ -178,7 +194,8 @@ class Connection {
                                 .daemon_directory = daemon_directory,
                                 .connect_timeout = absl::Seconds(connect_timeout),
                                 .events = {.output = output, .progress = true},
-                                .max_in_flight = max_in_flight});
+                                .max_in_flight = max_in_flight,
+                                .map_values = true});
     }
     peer_ = std::make_shared<Peer>(ValueOrRaise(*std::move(client)));
   }
@@ -213,6 +230,16 @@ class Connection {
     }
     return ValueOrRaise(*std::move(response));
   }
+
+  PySegment Allocate(size_t size_bytes) {
+    const std::shared_ptr<Peer> peer = Open();
+    return AllocateSegment(peer->client, size_bytes);
+  }
+  std::optional<PySegment> Gather(const nb::sequence& parts) {
+    const std::shared_ptr<Peer> peer = Open();
+    return GatherInSegment(peer->client, parts);
+  }
+  bool Reaches(const PySegment& segment) { return Open()->client.Reaches(*segment.segment); }
 
   // Ends the connection; the daemon cancels what is unfinished.
   void Close() {
@@ -250,6 +277,7 @@ NB_MODULE(_client, module) {
   module.def("quiesce", &WaitForGrpcEnd);
   module.def("usable_cpus", [] { return os::UsableCpus(); });
   DefineValue(module);
+  DefineSegment(module);
   const nb::class_<Template> template_type(module, "Template");
   nb::class_<PyInbox>(module, "Inbox")
       .def("submit", &PyInbox::Submit)
@@ -265,6 +293,9 @@ NB_MODULE(_client, module) {
       .def("inbox", &Connection::MakeInbox)
       .def("prepare", &Connection::Prepare)
       .def("call", &Connection::Call)
+      .def("allocate", &Connection::Allocate)
+      .def("gather", &Connection::Gather)
+      .def("reaches", &Connection::Reaches)
       .def("close", &Connection::Close)
       .def("abandon", &Connection::Abandon)
       .def_prop_ro("unfinished", &Connection::unfinished)

@@ -3,32 +3,20 @@
 
 #include <nanobind/nanobind.h>
 
+#include <memory>
 #include <string>
-#include <string_view>
+
+#include "prefork/segment.h"
 
 namespace prefork::python {
 
-// `bytes` for short ones; for long ones an object that lends the bytes where they are, read-only, by
-// the buffer protocol. Needs the GIL.
-nanobind::object MakeValue(std::string&& bytes);
+// The bytes of `mapped`, or if that is null `bytes`. As `bytes` if they are few; else as an object that
+// lends them where they are, read-only, by the buffer protocol: what is made of it, as an array,
+// keeps it, and the segment is given back with the last of them. Needs the GIL.
+nanobind::object MakeValue(std::string&& bytes,
+                           std::shared_ptr<const client::MappedValue> mapped = nullptr);
 
 void DefineValue(nanobind::module_& module);
-
-// The bytes of any object with the buffer protocol, for as long as this lives. Raises TypeError for
-// others. Needs the GIL, except that `bytes()` may be read without.
-class BorrowedBytes {
- public:
-  explicit BorrowedBytes(nanobind::handle object);
-  ~BorrowedBytes();
-  BorrowedBytes(const BorrowedBytes&) = delete;
-  BorrowedBytes& operator=(const BorrowedBytes&) = delete;
-
-  std::string_view bytes() const { return bytes_; }
-
- private:
-  std::string_view bytes_;
-  Py_buffer view_ = {};  // of what is not `bytes`
-};
 
 }  // namespace prefork::python
 

@@ -68,6 +68,23 @@ def test_large_bytes_are_not_copied_into_the_pickle() -> None:
     assert codec.lighten(value[1:]) == value[1:], "small ones are themselves"
 
 
+def test_buffers_may_lie_anywhere() -> None:
+    array = numpy.arange(LARGE, dtype=numpy.uint8)
+    encoded = codec.dumps(array)
+    place = encoded.head_size + 8
+    payload = b"".join(encoded.parts_at([place], ())) + b"\0" * 8 + array.tobytes()
+    assert (codec.loads(memoryview(payload), encoded.content_type) == array).all()
+
+
+def test_writable_ones_are_copies() -> None:
+    array = numpy.arange(LARGE, dtype=numpy.uint8)
+    encoded = codec.dumps(array, codec.WRITABLE)
+    payload = joined(encoded)
+    result = codec.loads(payload, encoded.content_type)
+    result += 1
+    assert (codec.loads(payload, codec.PICKLE + codec.BUFFERS) == array).all()
+
+
 def test_what_only_this_program_has_goes_by_value(run_program: Any) -> None:
     ended = run_program(
         """
@@ -100,8 +117,10 @@ def test_what_cannot_be_pickled_is_the_callers_error() -> None:
         struct.pack("<IIQ", 0, 1, 0),
         struct.pack("<IIQ", 2**32 - 1, 0, 0),
         struct.pack("<IIQ", 0, 0, 2**63),
-        struct.pack("<IIQQ", 1, 0, 0, 2**64 - 1),
-        struct.pack("<IIQQ", 1, 0, 0, 1) + b"\0" * 40,
+        struct.pack("<IIQQ", 1, 0, 0, 32),
+        struct.pack("<IIQQQ", 1, 0, 0, 0, 2**64 - 1),
+        struct.pack("<IIQQQ", 1, 0, 0, 2**64 - 1, 1),
+        struct.pack("<IIQQQ", 1, 0, 0, 32, 1),
     ],
 )
 def test_a_payload_that_is_cut_short_is_named(payload: bytes) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import asyncio as asyncio, multiprocessing as multiprocessing, task as task, worker as worker
+    from .arrays import array as array
     from .errors import (
         DaemonUnavailable as DaemonUnavailable,
         ExitReport as ExitReport,
@@ -53,6 +54,7 @@ _HOMES: dict[str, str | None] = {
     "TaskLost": "errors",
     "TaskOutOfMemory": "errors",
     "TaskTimeout": "errors",
+    "array": "arrays",
     "asyncio": None,
     "joblib": None,
     "multiprocessing": None,

@@ -1,6 +1,6 @@
 """The C++ client library (client/cpp). Private: prefork.connection is its only user."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .codec import Buffer
@@ -30,12 +30,29 @@ class Value:
     """Bytes too many to be copied; has the buffer protocol."""
     def __len__(self) -> int: ...
 
+def address_of(buffer: Buffer | Segment) -> int:
+    """Where its bytes lie in memory."""
+
+class Segment:
+    """Memory that is shared with workers; lends its bytes for writing by the buffer protocol."""
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    @property
+    def shared(self) -> bool:
+        """False: the daemon is on another host."""
+    def write(self, offset: int, parts: Sequence[Buffer], /) -> None:
+        """Copies the parts to there, one after the other."""
+
+class Payload:
+    """Where the payload of a task lies; keeps the segment."""
+    def __init__(self, segment: Segment, offset: int, size: int, /) -> None: ...
+
 class Template:
     """What many tasks share, prepared for sending."""
 
 class Inbox:
     """Where the events of a group of tasks gather. Keys are the caller's."""
-    def submit(self, spec: Template | dict[str, Any], key: int, payload: Buffer) -> None:
+    def submit(self, spec: Template | dict[str, Any], key: int, payload: Buffer | Payload) -> None:
         """Waits while too many tasks are in flight."""
     def take(self, timeout: float | None, interruptible: bool = True) -> list[Item]:
         """Waits for the first item; empty after the timeout, and once closed."""
@@ -62,6 +79,12 @@ class Connection:
     def prepare(self, spec: Mapping[str, Any]) -> Template: ...
     def call(self, method: str, request: str) -> str:
         """A call of the daemon with the JSON form of its messages."""
+    def allocate(self, size: int) -> Segment:
+        """Of arbitrary content. Raises QueueFull when there is no room."""
+    def gather(self, parts: Sequence[Buffer]) -> Segment | None:
+        """A payload of these parts, one after the other; None: there is no segment for it."""
+    def reaches(self, segment: Segment) -> bool:
+        """Would a worker find the segment in place?"""
     def close(self) -> None:
         """Ends what is unfinished, and lets go of gRPC; templates and inboxes of the connection are of no use any more."""
     def abandon(self) -> None:

@@ -15,15 +15,14 @@ def encode_call(
     kwargs: Mapping[str, Any],
     context: tuple[dict[str, str], ...] = (),
     parameters: str = "",
-) -> tuple[Function, str, codec.Buffer]:
-    """The function, and the content type and payload of a call of it in ``context`` (see ``Core.context``).
+) -> tuple[Function, codec.Encoded]:
+    """The function, and a call of it in ``context`` (see ``Core.context``).
 
     Raises:
         Exception: What pickling raises.
     """
     function = describe(fn)
-    content_type, payload = encode_arguments(function, args, kwargs, context, parameters)
-    return function, content_type, payload
+    return function, encode_arguments(function, args, kwargs, context, parameters)
 
 
 def encode_arguments(
@@ -32,16 +31,18 @@ def encode_arguments(
     kwargs: Mapping[str, Any],
     context: tuple[dict[str, str], ...] = (),
     parameters: str = "",
-) -> tuple[str, codec.Buffer]:
-    """Content type and payload of a call.
+) -> codec.Encoded:
+    """A call.
 
     Raises:
         Exception: What pickling raises.
     """
+    if codec.CALLS in parameters:
+        args = [codec.lighten_all(each) for each in args]
+    else:
+        args = codec.lighten_all(args)
     if function.by_value:
         call: tuple[Any, ...] = (function.digest, function.pickled, args, kwargs, *context)
     else:
         call = (args, kwargs, *context)
-    encoded = codec.dumps(call, parameters)
-    payload = encoded.parts[0] if len(encoded.parts) == 1 else b"".join(encoded.parts)
-    return encoded.content_type, payload
+    return codec.dumps(call, parameters)

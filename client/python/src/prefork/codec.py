@@ -10,9 +10,13 @@ A payload has a content type:
 ``application/x-python-pickle; buffers``
     The same with large buffers beside the pickle, so that they are never copied into it::
 
-        u32 count | u32 0 | u64 size of the pickle | count x u64 size of a buffer | pickle | buffers
+        u32 count | u32 0 | u64 size of the pickle | count x (u64 place, u64 size) of a buffer | pickle | buffers
 
-    in little-endian; each buffer begins at a multiple of 64 from the payload's begin.
+    in little-endian. A place is counted from the payload's begin. Usually the buffers follow one another, each at a
+    multiple of 64; those of a ``prefork.array`` lie where they lie in it (``arrays.py``).
+
+``...; writable``
+    On a call: its arrays, and those of its value, are copies that may be written to. On a value the same.
 
 ``...; calls``
     A chunk: ``args`` is a list of argument tuples, and the value is the list of their results. The value of a failed
@@ -29,7 +33,7 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 PICKLE = "application/x-python-pickle"
@@ -37,26 +41,73 @@ JSON = "application/json"
 BYTES = "application/octet-stream"
 BUFFERS = "; buffers"
 CALLS = "; calls"
+WRITABLE = "; writable"
 
 # Buffers of this size and more travel beside the pickle.
 OUT_OF_BAND_BYTES = 64 * 1024
 
-_ALIGNMENT = 64
+ALIGNMENT = 64
 _HEADER = struct.Struct("<IIQ")
+_PLACE = struct.Struct("<QQ")
 
 Buffer: TypeAlias = bytes | bytearray | memoryview | pickle.PickleBuffer
 
 
 class Encoded(NamedTuple):
-    """A payload: the buffers to be sent one after the other, and what they mean."""
+    """A payload: a pickle, the buffers beside it, and what they mean."""
 
     content_type: str
-    parts: Sequence[Buffer]
+    pickled: bytes
+    buffers: Sequence[memoryview] = ()
+
+    @property
+    def head_size(self) -> int:
+        """Bytes before the first buffer."""
+        return _HEADER.size + len(self.buffers) * _PLACE.size + len(self.pickled) if self.buffers else len(self.pickled)
+
+    @property
+    def places(self) -> list[int]:
+        """Where the buffers lie if they follow one another."""
+        places = []
+        end = self.head_size
+        for buffer in self.buffers:
+            places.append(aligned(end))
+            end = places[-1] + buffer.nbytes
+        return places
 
     @property
     def size(self) -> int:
         """Bytes of the whole."""
-        return sum(part.nbytes if isinstance(part, memoryview) else memoryview(part).nbytes for part in self.parts)
+        return self.places[-1] + self.buffers[-1].nbytes if self.buffers else len(self.pickled)
+
+    @property
+    def parts(self) -> Sequence[Buffer]:
+        """What makes the whole, one after the other."""
+        return self.parts_at(self.places, self.buffers)
+
+    def parts_at(self, places: Sequence[int], following: Sequence[memoryview]) -> Sequence[Buffer]:
+        """The head and those buffers that follow it, one after the other, with what fills the gaps.
+
+        Args:
+            places: Of all buffers.
+            following: Some of them.
+        """
+        if not self.buffers:
+            return (self.pickled,)
+        head = _HEADER.pack(len(self.buffers), 0, len(self.pickled))
+        fields = (field for place, buffer in zip(places, self.buffers) for field in (place, buffer.nbytes))
+        parts: list[Buffer] = [head + struct.pack(f"<{2 * len(self.buffers)}Q", *fields), self.pickled]
+        end = self.head_size
+        for buffer in following:
+            if end % ALIGNMENT:
+                parts.append(bytes(aligned(end) - end))
+            parts.append(buffer)
+            end = aligned(end) + buffer.nbytes
+        return parts
+
+    def joined(self) -> bytes:
+        """The whole."""
+        return b"".join(self.parts) if self.buffers else self.pickled
 
 
 class LargeBytes:
@@ -76,6 +127,19 @@ def lighten(value: Any) -> Any:
     if type(value) is bytes and len(value) >= OUT_OF_BAND_BYTES:
         return LargeBytes(value)
     return value
+
+
+def lighten_all(values: Iterable[Any]) -> Iterable[Any]:
+    """``values``, with what travels in the place of some of them."""
+    for value in values:
+        if type(value) is bytes and len(value) >= OUT_OF_BAND_BYTES:
+            return tuple(map(lighten, values))
+    return values
+
+
+def aligned(place: int) -> int:
+    """The first place from there on where a buffer may begin."""
+    return place + -place % ALIGNMENT
 
 
 def dumps(value: Any, parameters: str = "") -> Encoded:
@@ -103,14 +167,14 @@ def dumps(value: Any, parameters: str = "") -> Encoded:
         buffers.clear()
         data = cloudpickle.dumps(value, 5, buffer_callback=lambda buffer: _keep_in_band(buffer, buffers))
     if not buffers:
-        return Encoded(PICKLE + parameters, [data])
-    return Encoded(PICKLE + BUFFERS + parameters, _with_buffers(data, buffers))
+        return Encoded(PICKLE + parameters, data)
+    return Encoded(PICKLE + BUFFERS + parameters, data, buffers)
 
 
 def loads(payload: memoryview, content_type: str) -> Any:
     """Unpickles what ``dumps`` made.
 
-    Large buffers are not copied: the objects made of them point into ``payload``.
+    Large buffers are not copied unless they shall be writable: the objects made of them point into ``payload``.
 
     Raises:
         ValueError: The layout is not that of the content type.
@@ -119,7 +183,7 @@ def loads(payload: memoryview, content_type: str) -> Any:
     if BUFFERS not in content_type:
         return pickle.loads(payload)
     data, buffers = split(payload)
-    return pickle.loads(data, buffers=buffers)
+    return pickle.loads(data, buffers=map(bytearray, buffers) if WRITABLE in content_type else buffers)
 
 
 def split(payload: memoryview) -> tuple[memoryview, list[memoryview]]:
@@ -132,19 +196,15 @@ def split(payload: memoryview) -> tuple[memoryview, list[memoryview]]:
     if total < _HEADER.size:
         raise ValueError(f"a payload with buffers begins with {_HEADER.size} bytes, but this has {total}")
     count, zero, pickle_size = _HEADER.unpack_from(payload)
-    sizes_end = _HEADER.size + 8 * count
-    if zero != 0 or sizes_end + pickle_size > total:
+    begin = _HEADER.size + count * _PLACE.size
+    if zero != 0 or begin + pickle_size > total:
         raise ValueError(f"a payload of {total} bytes can't hold {count} buffers and a pickle of {pickle_size} bytes")
-    place = sizes_end + pickle_size
-    data = payload[sizes_end:place]
     buffers = []
-    for size in struct.unpack_from(f"<{count}Q", payload, _HEADER.size):
-        place += -place % _ALIGNMENT
+    for place, size in _PLACE.iter_unpack(payload[_HEADER.size : begin]):
         if place + size > total:
             raise ValueError(f"a payload of {total} bytes can't hold a buffer of {size} bytes at {place}")
         buffers.append(payload[place : place + size])
-        place += size
-    return data, buffers
+    return payload[begin : begin + pickle_size], buffers
 
 
 def _keep_in_band(buffer: pickle.PickleBuffer, out_of_band: list[memoryview]) -> bool:
@@ -157,16 +217,3 @@ def _keep_in_band(buffer: pickle.PickleBuffer, out_of_band: list[memoryview]) ->
         return True
     out_of_band.append(raw)
     return False
-
-
-def _with_buffers(data: bytes, buffers: list[memoryview]) -> list[Buffer]:
-    sizes = struct.pack(f"<{len(buffers)}Q", *(buffer.nbytes for buffer in buffers))
-    parts: list[Buffer] = [_HEADER.pack(len(buffers), 0, len(data)) + sizes, data]
-    place = len(parts[0]) + len(data)  # type: ignore[arg-type]
-    for buffer in buffers:
-        padding = -place % _ALIGNMENT
-        if padding:
-            parts.append(bytes(padding))
-        parts.append(buffer)
-        place += padding + buffer.nbytes
-    return parts

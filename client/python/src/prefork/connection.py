@@ -12,16 +12,17 @@ After a fork the child has the memory of the connections and none of their threa
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
 import pickle
 import sys
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from . import _client, codec, errors
+from . import _client, arrays, codec, errors
 from .future import Future, Progress
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ MAX_IN_FLIGHT = 65536
 _CONNECT_TIMEOUT = 15.0
 # How long the interpreter's end waits for calls of other threads.
 _CALLS_END_SECONDS = 1.0
+
+
+# Bytes to be sent, or where they lie in shared memory.
+Payload: TypeAlias = "codec.Buffer | _client.Payload"
 
 
 class Connection:
@@ -75,19 +80,47 @@ class Connection:
         Raises:
             PreforkError: What the daemon objects to.
         """
+        with self._call_under_way():
+            response: dict[str, Any] = json.loads(self._native.call(method, json.dumps(request)))
+        return response
+
+    @contextlib.contextmanager
+    def _call_under_way(self) -> Iterator[None]:
+        """A fork waits for its end."""
         with self._settled:
             self._calls += 1
         try:
-            response: dict[str, Any] = json.loads(self._native.call(method, json.dumps(request)))
+            yield
         finally:
             with self._settled:
                 self._calls -= 1
                 self._settled.notify_all()
-        return response
+
+    # Payloads.
+
+    def place(self, encoded: codec.Encoded) -> Payload:
+        """Where a call lies for its task: in the ``prefork.array`` that it is about, in a segment, or nowhere yet."""
+        if not encoded.buffers and len(encoded.pickled) < codec.OUT_OF_BAND_BYTES:
+            return encoded.pickled
+        with self._call_under_way():
+            placed = arrays.place(self._native, encoded) if encoded.buffers else None
+            if placed is not None:
+                return placed
+            segment = self._native.gather(encoded.parts)
+        return encoded.joined() if segment is None else _client.Payload(segment, 0, encoded.size)
+
+    def allocate(self, size: int) -> _client.Segment:
+        """Memory that workers see.
+
+        Raises:
+            QueueFull: There is no room.
+        """
+        with self._call_under_way():
+            return self._native.allocate(size)
 
     # Tasks behind futures.
 
-    def submit(self, future: Future[Any], spec: _client.Template | dict[str, Any], payload: codec.Buffer) -> None:
+    def submit(self, future: Future[Any], spec: _client.Template | dict[str, Any], payload: Payload) -> None:
         """Sends a task; its end settles the future. Waits while too many are in flight.
 
         Args:

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from . import _client, codec
 from .calls import encode_call
-from .connection import Connection
+from .connection import Connection, Payload
 from .core import Core
 from .future import Future
 from .map import MapRun
@@ -130,16 +130,19 @@ class Executor(concurrent.futures.Executor):
         future._core = core
         core.begin(future)
         try:
-            core.connection()
+            connection = core.connection()
         except BaseException:
             core.ended(future)
             raise
         try:
-            function, content_type, payload = encode_call(fn, args, kwargs, core.context, parameters)
+            function, encoded = encode_call(fn, args, kwargs, core.context, parameters + self.parameters)
         except Exception as error:
             core.ended(future)
             future.set_exception(error)
             return future
+        content_type = encoded.content_type
+        # One with a key is compared with others, so it must be the very bytes.
+        payload = encoded.joined() if self._options.key else connection.place(encoded)
         future._call = (self, function.name, content_type, payload)
         if self._options.key:
             same = core.same_task(self._options.key, future)
@@ -205,7 +208,7 @@ class Executor(concurrent.futures.Executor):
         """
         self._core.shutdown(wait, cancel_futures)
 
-    def _send(self, future: Future[Any], name: str, content_type: str, payload: codec.Buffer) -> None:
+    def _send(self, future: Future[Any], name: str, content_type: str, payload: Payload) -> None:
         connection = self._core.connection()
         spec: _client.Template | dict[str, Any]
         if self._options.one_of_a_kind:
@@ -213,6 +216,11 @@ class Executor(concurrent.futures.Executor):
         else:
             spec = self.template(connection, name, content_type)
         connection.submit(future, spec, payload)
+
+    @property
+    def parameters(self) -> str:
+        """What its options add to the content type of calls."""
+        return codec.WRITABLE if self._options.writable else ""
 
     def task_spec(self, name: str, content_type: str) -> dict[str, Any]:
         """What the daemon is told of a task beside its payload."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from .errors import ExitReport
 
 if TYPE_CHECKING:
-    from .codec import Buffer
-    from .connection import Connection
+    from .connection import Connection, Payload
     from .core import Core
     from .executor import Executor
 
@@ -34,7 +33,7 @@ class Future(concurrent.futures.Future[T], Generic[T]):
 
     # Set by whoever sends the task. `_call` is kept until it has ended, to send it again.
     _core: Core
-    _call: tuple[Executor, str, str, Buffer] | None = None
+    _call: tuple[Executor, str, str, Payload] | None = None
     _connection: Connection | None = None
     _key = -1
     _task_id = 0

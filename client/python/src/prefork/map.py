@@ -20,6 +20,7 @@ from .connection import UNAVAILABLE, error_of, value_of
 from .functions import describe
 
 if TYPE_CHECKING:
+    from .connection import Payload
     from .executor import Executor
 
 T = TypeVar("T")
@@ -70,7 +71,7 @@ class MapRun(Generic[T]):
         self._connection = self._core.connection()
         self._inbox = self._connection.native.inbox()
         # By key. A call is kept until it has ended, to send it again.
-        self._sent: list[tuple[str, codec.Buffer] | None] = []
+        self._sent: list[tuple[str, Payload] | None] = []
         self._results: list[Any] = []
         self._place = 0  # results given by next_ended
         self._ended: collections.deque[int] = collections.deque()  # for it, out of order
@@ -167,10 +168,12 @@ class MapRun(Generic[T]):
         self._results.append(_UNFINISHED)
         self._send(key, content_type, payload)
 
-    def _encode(self, args: Any, parameters: str) -> tuple[str, codec.Buffer]:
-        return encode_arguments(self._function, args, {}, self._core.context, parameters)
+    def _encode(self, args: Any, parameters: str) -> tuple[str, Payload]:
+        parameters += self._executor.parameters
+        encoded = encode_arguments(self._function, args, {}, self._core.context, parameters)
+        return encoded.content_type, self._connection.place(encoded)
 
-    def _send(self, key: int, content_type: str, payload: codec.Buffer) -> None:
+    def _send(self, key: int, content_type: str, payload: Payload) -> None:
         if self._template[0] != content_type:
             template = self._executor.template(self._connection, self._function.name, content_type)
             self._template = (content_type, template)

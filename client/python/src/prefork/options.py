@@ -29,6 +29,8 @@ class Options:
         result_ttl: How long the daemon keeps the result after the end.
         dedicated: Run in a fresh process that ends with the task.
         detached: Go on when this program ends; ``prefork wait ID`` has the result.
+        writable: Large arrays and buffers are copies that may be written to, in the task and in its result. Else both
+            see them in shared memory, read-only and without a copy.
     """
 
     timeout: float | None = None
@@ -45,6 +47,7 @@ class Options:
     result_ttl: float | None = None
     dedicated: bool = False
     detached: bool = False
+    writable: bool = False
 
     def __post_init__(self) -> None:
         for name in ("timeout", "grace", "queue_timeout", "retry_delay", "delay", "result_ttl"):

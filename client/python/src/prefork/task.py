@@ -43,7 +43,7 @@ def emit(value: Any) -> None:
     worker = _worker()
     if worker is not None:
         encoded = codec.dumps(codec.lighten(value))
-        worker.emit(b"".join(encoded.parts), encoded.content_type)
+        worker.emit(encoded.joined(), encoded.content_type)
 
 
 def __getattr__(name: str) -> Any:

@@ -43,7 +43,7 @@ def encode(error: BaseException, failed_call: int | None) -> codec.Encoded | Non
     place = () if failed_call is None else (failed_call,)
     try:
         encoded = codec.dumps((error, traceback_text(error), *place))
-        codec.loads(memoryview(b"".join(encoded.parts)), encoded.content_type)
+        codec.loads(memoryview(encoded.joined()), encoded.content_type)
     except Exception:
         return None
     return encoded

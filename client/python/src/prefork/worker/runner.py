@@ -174,7 +174,8 @@ class Runner:
             if home is not None:
                 os.chdir(home)
         try:
-            return Ended(None, *codec.dumps(codec.lighten(value)))
+            encoded = codec.dumps(codec.lighten(value), codec.WRITABLE if codec.WRITABLE in content_type else "")
+            return Ended(None, encoded.content_type, encoded.parts)
         except Exception as error:
             failure.refuse_value(value, error)
 
