@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_replace.h"
 
 namespace prefork::cli {
@@ -38,7 +39,7 @@ std::vector<std::string> Expand(const std::vector<std::string>& command, const s
   std::vector<std::string> expanded;
   bool placed = false;
   for (const std::string& word : command) {
-    if (word.find(kPlace) != std::string::npos) placed = true;
+    if (absl::StrContains(word, kPlace)) placed = true;
     expanded.push_back(absl::StrReplaceAll(word, {{kPlace, item}}));
   }
   if (!placed) expanded.push_back(item);

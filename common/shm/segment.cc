@@ -67,7 +67,7 @@ absl::StatusOr<SegmentRef> SegmentPool::Lease(size_t size_bytes, uint32_t owner_
     trimmed = TrimWarmLocked(options_.max_total_bytes - leased_bytes_ - class_bytes);
     leased_bytes_ += class_bytes;  // taken now, so that the slow part can go without the lock
   }
-  Free(std::move(trimmed));
+  Free(trimmed);
   absl::StatusOr<std::unique_ptr<Segment>> fresh = Allocate(id, class_bytes);
   if (!fresh.ok()) {
     absl::MutexLock lock(&mutex_);
@@ -119,10 +119,10 @@ void SegmentPool::Return(std::unique_ptr<Segment> segment, uint32_t owner_uid) {
       warm_.push_back({owner_uid, std::move(segment)});
     }
   }
-  Free(std::move(trimmed));
+  Free(trimmed);
 }
 
-void SegmentPool::Free(Segments segments) {
+void SegmentPool::Free(const Segments& segments) {
   for (const std::unique_ptr<Segment>& segment : segments) {
     os::DiscardPages(segment->fd(), segment->capacity_bytes());
   }
@@ -174,7 +174,7 @@ void SegmentPool::TrimWarm() {
     absl::MutexLock lock(&mutex_);
     trimmed = TrimWarmLocked(0);
   }
-  Free(std::move(trimmed));
+  Free(trimmed);
 }
 
 }  // namespace prefork::shm

@@ -73,7 +73,7 @@ class SegmentPool : public std::enable_shared_from_this<SegmentPool> {
   void Return(std::unique_ptr<Segment> segment, uint32_t owner_uid);
   using Segments = std::vector<std::unique_ptr<Segment>>;
   // Frees their memory, whoever has it mapped. Slow; without the lock.
-  static void Free(Segments segments);
+  static void Free(const Segments& segments);
   // Leased under a new ID; null: none fits.
   std::unique_ptr<Segment> TakeWarmLocked(size_t class_bytes, uint32_t owner_uid)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

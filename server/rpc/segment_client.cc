@@ -114,7 +114,7 @@ void SegmentClient::OpenValue(const segments::OpenValue& wanted) {
 absl::Status SegmentClient::Send(uint64_t request, const shm::SegmentRef& segment, size_t offset,
                                  size_t size_bytes, bool writable) {
   if (absl::Status leased = environment_.leases->Add(token_, segment); !leased.ok()) return leased;
-  const absl::Status sent = SendOrKeep(
+  absl::Status sent = SendOrKeep(
       {.message = segments::Encode(segments::Grant{request, segment->id(), offset, size_bytes}),
        .segment = segment,
        .writable = writable});

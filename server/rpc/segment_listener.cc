@@ -132,7 +132,8 @@ void SegmentListener::Watch(const ClientRef& client) {
 }
 
 void SegmentListener::OnReady(const ClientRef& watched) {
-  const ClientRef client = watched;  // the watch holds the other one
+  // The watch holds the other one, and Drop ends the watch.
+  const ClientRef client = watched;  // NOLINT(performance-unnecessary-copy-initialization)
   absl::Status status = client->Flush();
   if (status.ok() && !client->busy()) status = client->Read();
   if (status.ok()) return Watch(client);

@@ -271,8 +271,8 @@ bool SessionCall::Writing() {
   return state != Write::kNone;
 }
 
-void SessionCall::StartWriting(grpc::ByteBuffer message) {
-  outbound_ = std::move(message);
+void SessionCall::StartWriting(const grpc::ByteBuffer& message) {
+  outbound_ = message;  // shares its bytes
   write_.store(Write::kUnderWay, std::memory_order_release);
   StartWrite(&outbound_);
   if (half_closed_) Writing();  // its end may be the session's

@@ -75,7 +75,7 @@ class SessionCall final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   enum class Write : uint8_t { kNone, kUnderWay, kAwaited };
   // Is a write under way? If so, WriteDone follows.
   bool Writing();
-  void StartWriting(grpc::ByteBuffer message);
+  void StartWriting(const grpc::ByteBuffer& message);
   void WriteBatch();
   void WriteDone(bool ok);
   void HalfClosed();

@@ -21,7 +21,7 @@ struct EventsOptions {
 };
 
 std::string Describe(Context& context, const v1::TaskEvent& event) {
-  const std::string task = absl::StrCat("task ", context.ShortNumber(event.task_id()), " ");
+  std::string task = absl::StrCat("task ", context.ShortNumber(event.task_id()), " ");
   const Style style = context.out_style();
   switch (event.event_case()) {
     case v1::TaskEvent::kState:

@@ -61,7 +61,7 @@ class MapRun {
   };
 
   absl::Status SubmitAll(client::Client& client, const client::TaskSpec& base);
-  absl::Status SubmitOne(client::Client& client, client::TaskSpec spec, size_t index);
+  absl::Status SubmitOne(client::Client& client, const client::TaskSpec& spec, size_t index);
   void OnEvent(size_t index, const client::TaskEvent& event);
   void OnDone(size_t index, const absl::StatusOr<client::TaskResult>& result);
   void Print(size_t index, const ItemResult& result);
@@ -184,7 +184,7 @@ void MapRun::Explain(size_t index, const ItemResult& result) {
             << ", ran " << ShortDuration(report.run_time) << '\n';
 }
 
-absl::Status MapRun::SubmitOne(client::Client& client, client::TaskSpec spec, size_t index) {
+absl::Status MapRun::SubmitOne(client::Client& client, const client::TaskSpec& spec, size_t index) {
   const auto task = client.Submit(
       spec,
       {.on_done = [this, index](
@@ -214,8 +214,7 @@ absl::Status MapRun::SubmitAll(client::Client& client, const client::TaskSpec& b
       spec.function = options_.function;
       spec.payload = work_.items[i];
     }
-    const absl::Status submitted = SubmitOne(client, std::move(spec), i);
-    if (!submitted.ok()) return submitted;
+    if (absl::Status submitted = SubmitOne(client, spec, i); !submitted.ok()) return submitted;
   }
   return client.WaitAll();
 }

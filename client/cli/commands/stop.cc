@@ -106,7 +106,7 @@ absl::StatusOr<int> Remove(Context& context, const RemoveOptions& options) {
     if (!deleted.ok()) return context.ExplainPool(deleted.status(), options.pool);
     removed = *deleted;
   } else {
-    const auto done =
+    absl::StatusOr<int> done =
         ForEach(context, options.tasks, [&](client::Api& api, uint64_t id) -> absl::Status {
           request.set_task_id(id);
           const auto deleted = api.DeleteTasks(request);
