@@ -92,9 +92,11 @@ TEST_F(SessionTest, EveryTaskIsAcceptedAndFinishedOnce) {
   AnswerWithPayload();
   SessionClient client(stub_.get(), Context());
   ASSERT_TRUE(client.Open());
-  constexpr int kBatches = 50;
-  constexpr int kPerBatch = 200;
-  for (int i = 0; i < kBatches; ++i) client.Submit(1 + i * kPerBatch, kPerBatch, absl::StrCat(i));
+  constexpr uint64_t kBatches = 50;
+  constexpr uint64_t kPerBatch = 200;
+  for (uint64_t i = 0; i < kBatches; ++i) {
+    client.Submit(1 + i * kPerBatch, kPerBatch, absl::StrCat(i));
+  }
   ASSERT_TRUE(client.ReadUntil([&] { return client.finished.size() == kBatches * kPerBatch; }));
   EXPECT_EQ(client.accepted, kBatches * kPerBatch);
   EXPECT_EQ(client.finished.at(1).value(), "0");
@@ -346,10 +348,12 @@ TEST_F(SessionTest, CloseByTheEngineIsTheSessionsStatus) {
 }
 
 TEST_F(SessionTest, GarbageOnAConnectionLeavesOthersAlone) {
+  // The header of a frame that claims to be as long as one can be.
+  const std::string huge_frame = std::string(3, '\xff') + std::string(5, '\x00') + '\x01';
   for (const std::string& bytes :
        {std::string("GET / HTTP/1.0\r\n\r\n"), std::string(100'000, '\xff'),
         std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string(4096, '\x00'),
-        std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\x00\x00\x00\x00\x00\x01")}) {
+        std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + huge_frame}) {
     const os::Fd raw = ConnectRaw();
     [[maybe_unused]] const ssize_t written =
         send(raw.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
