@@ -68,12 +68,15 @@ TEST_F(ClientTest, ManyTasksTravelInBatchesAndAllEnd) {
 }
 
 TEST_F(ClientTest, ThreadsShareOneClient) {
+  constexpr int kThreads = 8;
+  constexpr int kEach = 200;
   Client client = Connect();
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   std::atomic<int> right{0};
-  for (int t = 0; t < 8; ++t) {
+  for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&client, &right, t] {
-      for (int i = 0; i < 200; ++i) {
+      for (int i = 0; i < kEach; ++i) {
         const std::string payload = std::to_string(t) + "/" + std::to_string(i);
         const auto task = client.Submit({.function = "echo", .payload = payload});
         const auto result = task->Get(kPatience);
@@ -82,7 +85,7 @@ TEST_F(ClientTest, ThreadsShareOneClient) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(right, 8 * 200);
+  EXPECT_EQ(right, kThreads * kEach);
 }
 
 TEST_F(ClientTest, CallbacksRunOnOneThreadWhichIsNotTheCallers) {

@@ -14,7 +14,7 @@ namespace prefork::client {
 namespace {
 
 constexpr absl::Duration kPatience = absl::Seconds(10);
-constexpr size_t kInlineValueBytes = 256 * 1024;
+constexpr size_t kInlineValueBytes = size_t{256} * 1024;
 constexpr size_t kValueChunkBytes = 100'000;
 
 v1::TaskResult Echo(const v1::TaskSpec& spec) {
@@ -55,13 +55,13 @@ void FakeService::Answer(AnswerFunction answer) {
   absl::MutexLock lock(&mu_);
   answer_ = std::move(answer);
 }
-void FakeService::RejectWith(grpc::StatusCode code, std::string message) {
+void FakeService::RejectWith(grpc::StatusCode code, const std::string& message) {
   absl::MutexLock lock(&mu_);
-  rejection_ = grpc::Status(code, std::move(message));
+  rejection_ = grpc::Status(code, message);
 }
-void FakeService::RefuseSessions(grpc::StatusCode code, std::string message) {
+void FakeService::RefuseSessions(grpc::StatusCode code, const std::string& message) {
   absl::MutexLock lock(&mu_);
-  refusal_ = grpc::Status(code, std::move(message));
+  refusal_ = grpc::Status(code, message);
 }
 void FakeService::HoldTasks() {
   absl::MutexLock lock(&mu_);

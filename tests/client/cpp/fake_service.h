@@ -43,12 +43,12 @@ class FakeService final : public v1::TaskService::Service {
   void Start();
 
   void Answer(AnswerFunction answer);  // default: SUCCEEDED with the payload as the value
-  void RejectWith(grpc::StatusCode code, std::string message);
+  void RejectWith(grpc::StatusCode code, const std::string& message);
   void HoldTasks();                 // accept, and finish nothing
   void ReleaseTasks();              // finish all that are held
   void TakeOverTasks();             // all that are held: another session has them now
   void IgnoreSubmits(bool ignore);  // read, and answer nothing
-  void RefuseSessions(grpc::StatusCode code, std::string message);
+  void RefuseSessions(grpc::StatusCode code, const std::string& message);
   void ForgetTasks();  // as a daemon that has lost its state
   void SendEvent(uint64_t task_id, v1::TaskEvent event);
   void BreakSessions();

@@ -156,6 +156,7 @@ TEST_F(SegmentChannelTest, ManyThreadsShareTheSocket) {
     }
   });
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([this] {
       for (int j = 0; j < kEach; ++j) {

@@ -130,19 +130,21 @@ TEST_F(UnixListenerTest, UnknownGroupIsNamed) {
 }
 
 TEST_F(UnixListenerTest, OfManyStartersAtOnceExactlyOneWinsEachTime) {
+  constexpr int kStarters = 4;
   for (int round = 0; round < 50; ++round) {
     std::atomic<int> winners{0};
     std::atomic<int> ready{0};
     std::atomic<int> tried{0};
     std::vector<std::thread> starters;
-    for (int i = 0; i < 4; ++i) {
+    starters.reserve(kStarters);
+    for (int i = 0; i < kStarters; ++i) {
       starters.emplace_back([&] {
         ++ready;
-        while (ready < 4) std::this_thread::yield();
+        while (ready < kStarters) std::this_thread::yield();
         const auto listener = UnixListener::Create({.path = path_, .mode = 0600, .group = ""});
         if (listener.ok()) ++winners;
         ++tried;
-        while (tried < 4) std::this_thread::yield();
+        while (tried < kStarters) std::this_thread::yield();
       });
     }
     for (std::thread& starter : starters) starter.join();

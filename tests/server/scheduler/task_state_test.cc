@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "gtest/gtest.h"
 #include "server/scheduler/types.h"
 
@@ -13,7 +14,7 @@ namespace {
 
 TEST(TaskStateTest, AllowsExactlyTheTransitionsOfATasksLife) {
   // One letter a target state, in the order of the enum: W Q D R S F C T X.
-  const std::vector<std::string_view> allowed = {
+  const std::vector<std::string> allowed = {
       "QTX",       // kWaiting
       "WDCTX",     // kQueued
       "WQRSFCTX",  // kDispatched
@@ -24,7 +25,7 @@ TEST(TaskStateTest, AllowsExactlyTheTransitionsOfATasksLife) {
   for (size_t from = 0; from < kLetters.size(); ++from) {
     for (size_t to = 0; to < kLetters.size(); ++to) {
       EXPECT_EQ(IsTransitionAllowed(static_cast<TaskState>(from), static_cast<TaskState>(to)),
-                allowed[from].find(kLetters[to]) != std::string_view::npos)
+                absl::StrContains(allowed[from], kLetters[to]))
           << kLetters[from] << " to " << kLetters[to];
     }
   }
