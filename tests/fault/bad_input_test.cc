@@ -45,7 +45,7 @@ TEST(BadInputTest, BadTasksAreRefusedInWords) {
       {"nothing to run", [](v1::TaskSpec& spec) { spec.clear_function(); },
        absl::StatusCode::kInvalidArgument, "function"},
       {"oversized payload",
-       [](v1::TaskSpec& spec) { spec.set_payload(std::string(65 * 1024, 'x')); },
+       [](v1::TaskSpec& spec) { spec.set_payload(std::string(size_t{65} * 1024, 'x')); },
        absl::StatusCode::kInvalidArgument, "the daemon's limit of 65536"},
       {"priority", [](v1::TaskSpec& spec) { spec.set_priority(1'000'000); },
        absl::StatusCode::kInvalidArgument, "priority"},

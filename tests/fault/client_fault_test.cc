@@ -182,10 +182,12 @@ TEST(ClientFaultTest, ManySessionsThatComeAndGo) {
 
 TEST(ClientFaultTest, StubbornTasksDoNotHoldUpTheEnd) {
   FaultBed bed({.config = "[daemon]\ndrain_timeout = \"500ms\"\n" + MisbehavingPool("p", 3)});
-  std::vector<TaskHandle> tasks;
-  for (int i = 0; i < 2; ++i) tasks.push_back(bed.Submit("p", "orphan_and_hang"));
-  tasks.push_back(bed.Submit("p", "ignore_term"));
-  for (int i = 0; i < 200; ++i) tasks.push_back(bed.Submit("p", "noop"));
+  std::vector<TaskHandle> tasks = {bed.Submit("p", "orphan_and_hang"),
+                                   bed.Submit("p", "orphan_and_hang"),
+                                   bed.Submit("p", "ignore_term")};
+  constexpr size_t kQueued = 200;
+  tasks.reserve(tasks.size() + kQueued);
+  for (size_t i = 0; i < kQueued; ++i) tasks.push_back(bed.Submit("p", "noop"));
   ASSERT_TRUE(testing::WaitFor([&] { return bed.Pool("p").workers_busy() == 3; }, kPatience));
   const absl::Time begin = absl::Now();
   const absl::StatusOr<int> stopped = bed.daemon().Stop(absl::Seconds(20));

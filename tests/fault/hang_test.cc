@@ -95,11 +95,13 @@ TEST_F(HangTest, AStoppedIdleWorkerHoldsNoTaskUpAndServesAgain) {
 TEST_F(HangTest, WhileAllWorkersAreStoppedTasksAreQueued) {
   const std::vector<v1::Worker> workers = bed_.Workers("p");
   for (const v1::Worker& worker : workers) Stop(worker.pid());
+  constexpr int kTasks = 20;
   std::vector<TaskHandle> tasks;
-  for (int i = 0; i < 20; ++i) tasks.push_back(bed_.Submit("p", "echo", absl::StrCat(i)));
-  EXPECT_TRUE(testing::WaitFor([&] { return bed_.Pool("p").tasks_queued() == 20; }, kPatience));
+  tasks.reserve(kTasks);
+  for (int i = 0; i < kTasks; ++i) tasks.push_back(bed_.Submit("p", "echo", absl::StrCat(i)));
+  EXPECT_TRUE(testing::WaitFor([&] { return bed_.Pool("p").tasks_queued() == kTasks; }, kPatience));
   for (const v1::Worker& worker : workers) ASSERT_EQ(kill(worker.pid(), SIGCONT), 0);
-  for (int i = 0; i < 20; ++i) EXPECT_EQ(FaultBed::End(tasks[i]).value, absl::StrCat(i));
+  for (int i = 0; i < kTasks; ++i) EXPECT_EQ(FaultBed::End(tasks[i]).value, absl::StrCat(i));
   EXPECT_EQ(bed_.Pool("p").worker_exits(), 0u);
 }
 
@@ -128,8 +130,10 @@ TEST_F(HangTest, TimeoutEndsATaskInAStoppedWorker) {
 TEST_F(HangTest, NothingWaitsBehindAHangingTask) {
   const TaskHandle task = bed_.Submit("p", "ignore_term");
   Stop(task);
+  constexpr int kOthers = 500;
   std::vector<TaskHandle> others;
-  for (int i = 0; i < 500; ++i) others.push_back(bed_.Submit("p", "noop"));
+  others.reserve(kOthers);
+  for (int i = 0; i < kOthers; ++i) others.push_back(bed_.Submit("p", "noop"));
   for (const TaskHandle& other : others) EXPECT_TRUE(FaultBed::End(other).ok());
   task.Cancel(/*force=*/true);
   ExpectEnd(FaultBed::End(task), TaskState::kCancelled, EndCause::kCancelledByClient);

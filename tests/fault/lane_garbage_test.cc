@@ -45,7 +45,7 @@ class LaneGarbageTest : public ::testing::TestWithParam<Garbage> {
     const TaskHandle neighbour = bed_.Submit("p", "wait_cancelled");
     EXPECT_TRUE(bed_.WaitForState(neighbour.id(), v1::TASK_STATE_RUNNING));
     strike_.Plan(absl::StrCat(GetParam().damage, "@", GetParam().step));
-    const TaskResult result = FaultBed::End(bed_.Submit("p", "echo", "value"));
+    TaskResult result = FaultBed::End(bed_.Submit("p", "echo", "value"));
     EXPECT_TRUE(testing::WaitFor([&] { return strike_.HasStruck(); }));
     bed_.ExpectWorks("p");
     EXPECT_FALSE(neighbour.done());

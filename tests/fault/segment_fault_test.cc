@@ -164,8 +164,10 @@ TEST(SegmentFaultTest, PlacesThatLieAreRefused) {
 TEST(SegmentFaultTest, APayloadThatChangesAllTheTimeDoesNoHarm) {
   FaultBed bed({.config = kNothingWarm + MisbehavingPool("p", 1)});
   const std::shared_ptr<Segment> segment = Allocate(bed, 4 * kMiB);
+  constexpr int kTasks = 10;
   std::vector<TaskHandle> tasks;
-  for (int i = 0; i < 10; ++i) tasks.push_back(bed.Submit(Lent(segment, "echo")));
+  tasks.reserve(kTasks);
+  for (int i = 0; i < kTasks; ++i) tasks.push_back(bed.Submit(Lent(segment, "echo")));
   for (int i = 0; !tasks.back().done(); ++i) {
     std::memset(segment->bytes().data(), i, segment->size());
   }

@@ -103,7 +103,7 @@ class ProcessTreeTest : public ::testing::Test {
     const std::vector<pid_t> pids = pids_.Wait(count);
     const absl::Time asked = absl::Now();
     stop(task);
-    const TaskResult result = FaultBed::End(task);
+    TaskResult result = FaultBed::End(task);
     // The end is told when the tree is gone, not before.
     for (const pid_t pid : pids) EXPECT_FALSE(IsAlive(pid)) << pid;
     EXPECT_LT(absl::Now() - asked, kGrace + spec.timeout.value_or(absl::ZeroDuration()) + kSlack);

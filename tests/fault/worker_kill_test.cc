@@ -34,7 +34,7 @@ class WorkerKillTest : public ::testing::Test {
     EXPECT_TRUE(FaultBed::End(before).ok());
     strike_.Plan(absl::StrCat("kill@", step));
     const TaskHandle task = bed_.Submit("p", "echo", "the one");
-    const TaskResult result = FaultBed::End(task);
+    TaskResult result = FaultBed::End(task);
     EXPECT_TRUE(testing::WaitFor([&] { return strike_.HasStruck(); }));
     for (int i = 0; i < 20; ++i) bed_.ExpectWorks("p");
     bed_.ExpectWhole();
@@ -107,8 +107,10 @@ TEST_F(WorkerKillTest, WhileRunningOnlyThatTaskCrashes) {
   ASSERT_TRUE(bed_.WaitForState(victim.id(), v1::TASK_STATE_RUNNING));
   const TaskHandle neighbour = bed_.Submit("p", "wait_cancelled");
   ASSERT_TRUE(bed_.WaitForState(neighbour.id(), v1::TASK_STATE_RUNNING));
+  constexpr int kQueued = 50;
   std::vector<TaskHandle> queued;
-  for (int i = 0; i < 50; ++i) queued.push_back(bed_.Submit("p", "echo", absl::StrCat(i)));
+  queued.reserve(kQueued);
+  for (int i = 0; i < kQueued; ++i) queued.push_back(bed_.Submit("p", "echo", absl::StrCat(i)));
 
   const absl::StatusOr<v1::Task> seen = bed_.api().GetTask(victim.id());
   ASSERT_TRUE(seen.ok()) << seen.status();
@@ -117,7 +119,7 @@ TEST_F(WorkerKillTest, WhileRunningOnlyThatTaskCrashes) {
   ExpectKilled(result);
   EXPECT_EQ(result.exit_report->pid, seen->worker_pid());
   EXPECT_EQ(result.exit_report->worker_generation, seen->worker_generation());
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < kQueued; ++i) {
     const TaskResult other = FaultBed::End(queued[i]);
     EXPECT_TRUE(other.ok()) << Describe(other);
     EXPECT_EQ(other.value, absl::StrCat(i));

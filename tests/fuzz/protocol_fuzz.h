@@ -52,6 +52,7 @@ template <typename Message>
 std::vector<std::string> InputsOf(const Protocol<Message>& protocol,
                                   const std::vector<Message>& messages) {
   std::vector<std::string> inputs;
+  inputs.reserve(messages.size());
   for (const Message& message : messages) {
     inputs.push_back(static_cast<char>(protocol.descriptor_count(message)) +
                      protocol.encode(message));

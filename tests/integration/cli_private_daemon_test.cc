@@ -59,8 +59,10 @@ class PrivateDaemonTest : public ::testing::Test {
 };
 
 TEST_F(PrivateDaemonTest, IsStartedOnceHoweverManyClientsComeAtOnce) {
+  constexpr int kClients = 8;
   std::vector<std::unique_ptr<CliRun>> runs;
-  for (int i = 0; i < 8; ++i) {
+  runs.reserve(kClients);
+  for (int i = 0; i < kClients; ++i) {
     runs.push_back(std::make_unique<CliRun>(Arguments({"run", "-C", "/", "echo", "ok"}), "", env_));
   }
   for (auto& run : runs) {

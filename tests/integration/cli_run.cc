@@ -10,6 +10,7 @@
 
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/os/spawn.h"
 
@@ -46,7 +47,7 @@ CliRun::CliRun(const std::vector<std::string>& argv, const std::string& input,
   for (const auto& [name, value] : env) {
     const std::string prefix = absl::StrCat(name, "=");
     std::erase_if(options.env,
-                  [&](const std::string& entry) { return entry.rfind(prefix, 0) == 0; });
+                  [&](const std::string& entry) { return absl::StartsWith(entry, prefix); });
     options.env.push_back(prefix + value);
   }
   options.fds = {
