@@ -19,13 +19,14 @@ namespace {
 
 namespace nb = nanobind;
 
-int GetBuffer(PyObject* self, Py_buffer* view, int flags) {
+int GetSegmentBuffer(PyObject* self, Py_buffer* view, int flags) {
   const std::span<std::byte> bytes = nb::inst_ptr<PySegment>(self)->segment->bytes();
   return PyBuffer_FillInfo(view, self, bytes.data(), static_cast<Py_ssize_t>(bytes.size()),
                            /*readonly=*/0, flags);
 }
 
-PyType_Slot segment_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(GetBuffer)}, {0, nullptr}};
+PyType_Slot segment_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(GetSegmentBuffer)},
+                               {0, nullptr}};
 
 class BorrowedParts {
  public:

@@ -19,13 +19,14 @@ struct Value {
   std::shared_ptr<const client::MappedValue> mapped;
 };
 
-int GetBuffer(PyObject* self, Py_buffer* view, int flags) {
+int GetValueBuffer(PyObject* self, Py_buffer* view, int flags) {
   const std::string_view bytes = nb::inst_ptr<Value>(self)->view();
   return PyBuffer_FillInfo(view, self, const_cast<char*>(bytes.data()),
                            static_cast<Py_ssize_t>(bytes.size()), /*readonly=*/1, flags);
 }
 
-PyType_Slot value_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(GetBuffer)}, {0, nullptr}};
+PyType_Slot value_slots[] = {{Py_bf_getbuffer, reinterpret_cast<void*>(GetValueBuffer)},
+                             {0, nullptr}};
 
 }  // namespace
 
