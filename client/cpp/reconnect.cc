@@ -50,6 +50,16 @@ bool IsPermanent(const absl::Status& status) {
   }
 }
 
+// A daemon that is just starting may have the one socket and not yet the other, but it serves when it
+// has both.
+void WaitForServer(grpc::Channel& channel, absl::Time deadline) {
+  while (true) {
+    const grpc_connectivity_state state = channel.GetState(/*try_to_connect=*/true);
+    if (state != GRPC_CHANNEL_IDLE && state != GRPC_CHANNEL_CONNECTING) return;
+    if (!channel.WaitForStateChange(state, absl::ToChronoTime(deadline))) return;
+  }
+}
+
 }  // namespace
 
 Session::Session(std::shared_ptr<grpc::Channel> channel, ConnectOptions options)
@@ -66,6 +76,7 @@ Session::Session(std::shared_ptr<grpc::Channel> channel, ConnectOptions options)
 Session::~Session() { PREFORK_CHECK(operations_ == 0); }
 
 absl::Status Session::Open(absl::Time deadline) {
+  WaitForServer(*channel_, deadline);
   ConnectSegments(deadline);
   absl::MutexLock lock(&mu());
   give_up_at_ = deadline;

@@ -12,16 +12,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "client/cpp/convert.h"
+#include "client/cpp/grpc_status.h"
 #include "client/cpp/session.h"
 
 namespace prefork::client::internal {
 namespace {
 
 constexpr size_t kArenaBlockBytes = 64 << 10;
-
-absl::Status StatusOf(const google::rpc::Status& status) {
-  return {static_cast<absl::StatusCode>(status.code()), status.message()};
-}
 
 absl::Status OwnThreadError() {
   return absl::FailedPreconditionError(
@@ -87,7 +84,7 @@ void Session::HandleResponse(v1::SessionResponse& response) {
     if (record == nullptr) continue;
     const uint64_t id = record->id;
     SettleLocked(*record, id == 0 || taken_over
-                              ? StatusOf(rejected.status())
+                              ? FromRpc(rejected.status())
                               : absl::NotFoundError(absl::StrCat(
                                     "the daemon no longer knows task ", id,
                                     " after a reconnect: ", rejected.status().message())));

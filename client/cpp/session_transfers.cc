@@ -13,8 +13,9 @@
 namespace prefork::client::internal {
 namespace {
 
-// For the first word on the segment socket; without it payloads and values go through the stream.
-constexpr absl::Duration kSegmentsTimeout = absl::Seconds(1);
+// For the first word on the segment socket, which a daemon that has just been started says when it is
+// ready; without it payloads and values go through the stream.
+constexpr absl::Duration kSegmentsTimeout = absl::Seconds(5);
 
 }  // namespace
 

@@ -1,9 +1,11 @@
 #include "server/rpc/payload_assembler.h"
 
 #include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "server/engine/errors.h"
 #include "server/rpc/field_violations.h"
 
 namespace prefork::rpc {
@@ -33,7 +35,10 @@ absl::Status PayloadAssembler::Append(std::string_view chunk) {
   if (chunk.empty()) return absl::OkStatus();
   if (declared_bytes_ > inline_threshold_bytes_ && segment_ == nullptr) {
     absl::StatusOr<shm::SegmentRef> segment = segments_->Lease(declared_bytes_, owner_uid_);
-    if (!segment.ok()) return segment.status();
+    if (!segment.ok()) {
+      return engine::MakeError(segment.status().code(), engine::reason::kSegmentsFull,
+                               std::string(segment.status().message()));
+    }
     segment_ = *std::move(segment);
   }
   if (segment_ != nullptr) {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "client/python/native/client_errors.h"
 #include "client/python/native/client_value.h"
 
 namespace prefork::python {
@@ -134,7 +135,7 @@ nb::tuple EndToPython(uint64_t key, Inbox::Ended&& end) {
   if (!end.outcome.ok()) {
     const absl::Status& status = end.outcome.status();
     return nb::make_tuple(key, static_cast<int>(kUnknownFate), status.raw_code(),
-                          Text(std::string(status.message())));
+                          Text(std::string(status.message())), Text(ReasonOf(status)));
   }
   TaskResult& result = *end.outcome;
   nb::object value = MakeValue(std::move(result.value), std::move(result.mapped));

@@ -1,12 +1,16 @@
 #ifndef PREFORK_CLIENT_PYTHON_NATIVE_CLIENT_ERRORS_H_
 #define PREFORK_CLIENT_PYTHON_NATIVE_CLIENT_ERRORS_H_
 
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 namespace prefork::python {
+
+// "SEGMENT_MEMORY_FULL"; empty if the daemon gave none.
+std::string ReasonOf(const absl::Status& status);
 
 // Raises what prefork.errors.from_status makes of the status. REQUIRES: not OK; the GIL.
 [[noreturn]] void Raise(const absl::Status& status);

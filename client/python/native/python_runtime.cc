@@ -74,6 +74,13 @@ absl::Status GatherValue(const nb::sequence& parts, worker::TaskContext& context
   return absl::OkStatus();
 }
 
+// The value that `run` has returned.
+absl::Status TakeValue(const nb::tuple& ended, worker::TaskContext& context, worker::TaskEnd& end) {
+  absl::Status gathered = GatherValue(nb::cast<nb::sequence>(ended[2]), context, end);
+  end.content_type = gathered.ok() ? nb::cast<std::string>(ended[1]) : "";
+  return gathered;
+}
+
 void Fail(worker::TaskEnd& end, std::string error) {
   end.outcome = shm::TaskOutcome::kFailed;
   end.error = std::move(error);
@@ -173,13 +180,13 @@ void PythonRuntime::Call(const worker::TaskView& task, nb::handle payload,
     end.wait_status = W_EXITCODE(nb::cast<int>(ended[3]), 0);
     return;
   }
-  end.content_type = nb::cast<std::string>(ended[1]);
-  const absl::Status gathered = GatherValue(nb::cast<nb::sequence>(ended[2]), context, end);
-  if (gathered.ok()) return;
-  end.content_type.clear();
-  if (end.outcome == shm::TaskOutcome::kSucceeded) {
-    Fail(end, "MemoryError: " + std::string(gathered.message()));
-  }
+  const absl::Status gathered = TakeValue(ended, context, end);
+  if (gathered.ok() || end.outcome != shm::TaskOutcome::kSucceeded) return;
+  const nb::tuple failed = nb::cast<nb::tuple>(
+      callbacks_.no_memory(nb::str(gathered.message().data(), gathered.message().size()),
+                           nb::str(task.content_type.data(), task.content_type.size())));
+  Fail(end, nb::cast<std::string>(failed[0]));
+  (void)TakeValue(failed, context, end);  // without it there is the text
 }
 
 }  // namespace prefork::python

@@ -22,6 +22,8 @@ struct Callbacks {
   // `error` is None for a success; the value is the concatenation of the buffers `parts`. An
   // `exit_code` that is not None ends a dedicated process with it. Must not raise.
   nanobind::object run;
+  // no_memory(why, content_type of the call) -> as run, with a small value: that of `run` has no room.
+  nanobind::object no_memory;
   // news() in the zygote when `news_fd` is readable.
   nanobind::object news;
   int news_fd = -1;

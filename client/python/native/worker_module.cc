@@ -78,12 +78,13 @@ NB_MODULE(_worker, module) {
   module.def(
       "serve",
       [](std::string pool, const nb::object& load, nb::object start, nb::object run,
-         nb::object news, int news_fd) {
-        return Serve(std::move(pool), load,
-                     {std::move(start), std::move(run), std::move(news), news_fd});
+         nb::object no_memory, nb::object news, int news_fd) {
+        return Serve(
+            std::move(pool), load,
+            {std::move(start), std::move(run), std::move(no_memory), std::move(news), news_fd});
       },
-      nb::arg("pool"), nb::arg("load"), nb::arg("start"), nb::arg("run"), nb::arg("news"),
-      nb::arg("news_fd"),
+      nb::arg("pool"), nb::arg("load"), nb::arg("start"), nb::arg("run"), nb::arg("no_memory"),
+      nb::arg("news"), nb::arg("news_fd"),
       "Serves the daemon that started this process as a zygote; returns its exit code.");
   module.def("note_output", &PythonRuntime::NoteOutput,
              "The running task, if any, has written to stdout or stderr.");

@@ -15,6 +15,7 @@ import pytest
 
 import functions
 import prefork
+from configured_daemon import ConfiguredDaemon
 from conftest import Daemon, Program
 from prefork import arrays
 from prefork.connection import connect
@@ -410,3 +411,35 @@ def test_without_a_segment_socket_everything_is_copied(own_daemon: Daemon) -> No
             result = each.submit(double, argument).result()
             assert segment_of(result) is None and (result == 2).all()
             assert each.submit(look, argument).result()[2] == argument.size
+
+
+# Full memory.
+
+
+@pytest.fixture
+def small_daemon(tmp_path: pathlib.Path) -> Iterator[ConfiguredDaemon]:
+    """Has 8 MiB for everything."""
+    limits = {"segments": 8, "warm_segments": 4, "client_segment_bytes": 4, "clients_segment_bytes": 4}
+    lines = "".join(f'{name} = "{mib}MiB"\n' for name, mib in limits.items())
+    daemon = ConfiguredDaemon(tmp_path, f"[limits]\n{lines}")
+    yield daemon
+    daemon.stop()
+
+
+def test_full_memory_is_a_memory_error(small_daemon: ConfiguredDaemon) -> None:
+    address = f"unix:{small_daemon.folder}/d.sock"
+    with pytest.raises(MemoryError, match="limits.client_segment_bytes"):
+        prefork.array(5 * MIB, numpy.uint8, address=address)
+    kept = prefork.array(3 * MIB, numpy.uint8, address=address)
+    kept[:] = 1
+    with pytest.raises(MemoryError, match="client_segment_bytes"):
+        prefork.array(3 * MIB, numpy.uint8, address=address)
+    with prefork.Executor(1, address=address) as each:
+        with pytest.raises(MemoryError, match="no room for a segment of"):
+            each.submit(ones, 20 * MIB).result()
+        with pytest.raises(prefork.MemoryFull, match="no room for a segment of"):
+            each.submit(sum_of, numpy.ones(20 * MIB, numpy.uint8)).result()
+        with pytest.raises(prefork.MemoryFull, match="no room for a segment of"):
+            list(each.map(sum_of, [numpy.ones(2 * MIB, numpy.uint8), numpy.ones(20 * MIB, numpy.uint8)]))
+        assert each.submit(sum_of, kept).result() == 3.0 * MIB, "the next one is not affected"
+        assert (each.submit(double, numpy.ones(MIB, numpy.uint8)).result() == 2).all()

@@ -59,6 +59,10 @@ struct SubmitOptions {
   std::function<void(const TaskHandle&, const TaskEvent&)> on_event{};
 };
 
+// The URL of the payload of an error of the daemon in which its reason is, as "SEGMENT_MEMORY_FULL"
+// (google.rpc.ErrorInfo.reason); see absl::Status::GetPayload. Set where the daemon gave one.
+inline constexpr char kReasonUrl[] = "prefork/reason";
+
 // A connection to the daemon with one session for tasks. Thread-safe.
 //
 //   auto client = Client::Connect();

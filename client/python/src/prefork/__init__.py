@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import (
         DaemonUnavailable as DaemonUnavailable,
         ExitReport as ExitReport,
+        MemoryFull as MemoryFull,
         PoolBroken as PoolBroken,
         PreforkError as PreforkError,
         QueueFull as QueueFull,
@@ -40,6 +41,7 @@ _HOMES: dict[str, str | None] = {
     "Executor": "executor",
     "ExitReport": "errors",
     "Future": "future",
+    "MemoryFull": "errors",
     "Options": "options",
     "PoolBroken": "errors",
     "PreforkError": "errors",

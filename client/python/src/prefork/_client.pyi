@@ -8,7 +8,7 @@ from .codec import Buffer
 # (key, kind, ...); the kinds:
 #   0 succeeded           value, content_type, task_id, report | None
 #   1 ended otherwise     value, content_type, task_id, report | None, state, error
-#   2 rejected, or lost   status code, message
+#   2 rejected, or lost   status code, message, reason
 #   3 state               state, attempt
 #   4 output              is_stderr, offset, bytes
 #   5 progress            done, total, text

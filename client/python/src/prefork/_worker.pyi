@@ -8,6 +8,7 @@ def serve(
     load: Callable[[], None],
     start: Callable[[int], None],
     run: Callable[[str, str, Any, bool, bool], tuple[str | None, str, Sequence[Any], int | None]],
+    no_memory: Callable[[str, str], tuple[str | None, str, Sequence[Any], int | None]],
     news: Callable[[], None],
     news_fd: int,
 ) -> int:

@@ -296,7 +296,7 @@ def decode(value: codec.Buffer, content_type: str) -> Any:
 def error_of(item: _client.Item) -> BaseException:
     """The exception of a task that did not succeed."""
     if item[1] == 2:
-        return errors.from_unknown_fate(item[2], item[3])
+        return errors.from_unknown_fate(*item[2:5])
     value, content_type, task_id, report, state, error = item[2:8]
     kept = None if report is None else errors.ExitReport.from_dict(report)
     if state == "failed" and len(value) != 0:

@@ -118,6 +118,10 @@ class QueueFull(RequestRejected):
     """A queue or a limit of the daemon is full."""
 
 
+class MemoryFull(QueueFull, MemoryError):
+    """The daemon's memory for large payloads and values is full, or what it allows one user; the text names the limit."""
+
+
 class PoolBroken(PreforkError, concurrent.futures.BrokenExecutor):
     """No worker of the pool can be started: the initializer or a preload fails, or the interpreter lacks the package."""
 
@@ -190,8 +194,10 @@ _ALREADY_EXISTS = 6
 _ABORTED = 10
 
 
-def from_status(code: int, message: str) -> Exception:
-    """The exception for a status of the daemon or of the connection."""
+def from_status(code: int, message: str, reason: str = "") -> Exception:
+    """The exception for a status of the daemon or of the connection; ``reason`` is the daemon's word for it."""
+    if reason == "SEGMENT_MEMORY_FULL":
+        return MemoryFull(message, code)
     if code == _RESOURCE_EXHAUSTED:
         return QueueFull(message, code)
     if code == _UNAVAILABLE:
@@ -206,13 +212,13 @@ def is_missing_pool(code: int) -> bool:
     return code == _NOT_FOUND
 
 
-def from_unknown_fate(code: int, message: str) -> Exception:
+def from_unknown_fate(code: int, message: str, reason: str) -> Exception:
     """The exception of a task that was rejected, or whose end will not be known."""
     if code == _UNAVAILABLE:
         return TaskLost(f"{message} (see 'Why did my task run twice?' in the README of the Python client)")
     if code == _CANCELLED:
         return TaskCancelled(message)
-    return from_status(code, message)
+    return from_status(code, message, reason)
 
 
 _BY_STATE: dict[str, tuple[type[TaskError], str]] = {

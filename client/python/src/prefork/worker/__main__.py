@@ -31,6 +31,7 @@ def main(arguments: Sequence[str]) -> int:
         load=runner.load,
         start=runner.start,
         run=runner.run,
+        no_memory=runner.no_memory,
         news=runner.news,
         news_fd=runner.news_fd(),
     )

@@ -126,6 +126,14 @@ class Runner:
             if self._learner is not None:
                 self._learner.tell()
 
+    def no_memory(self, why: str, content_type: str) -> Ended:
+        """What the task ends with when there is no room for its value.
+
+        Args:
+            content_type: Of the call.
+        """
+        return self._fail(MemoryError(why), content_type, dedicated=False)
+
     def _take_new_code(self) -> None:
         if self._user_modules.drop_changed():
             self._by_name.clear()
