@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
+import prefork
 
 import work
 from contest import Contest, Row, contestants, median_seconds, seconds
@@ -52,9 +53,13 @@ def _square_sum() -> Iterator[Contest]:
         return seconds(check) * _MS
 
     with contestants() as all_of_them:
+        shared = prefork.array(data.shape, data.dtype)
+        shared[:] = data
+        shared_chunks = np.array_split(shared, _CHUNKS)
         yield {
             "prefork": lambda: ms(lambda: all_of_them.prefork.map(work.square_sum, chunks)),
             "Pool.map": lambda: ms(lambda: all_of_them.pool.map(work.square_sum, chunks)),
+            "prefork from a prefork.array": lambda: ms(lambda: all_of_them.prefork.map(work.square_sum, shared_chunks)),
             "ProcessPoolExecutor.map": lambda: ms(lambda: all_of_them.standard.map(work.square_sum, chunks)),
             "loky map": lambda: ms(lambda: all_of_them.loky.map(work.square_sum, chunks)),
             "np.sum(a**2) in one process": lambda: ms(lambda: [work.square_sum(data)]),

@@ -11,6 +11,9 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[3] / "client/python/examples"
 PRINTED = {
+    "arrays": "".join(
+        f"{what:<20} total 3333333.500 in N\n" for what in ("one process", "numpy array", "prefork.array")
+    ),
     "crash": "0\n1\n4\ncrashed: SIGKILL, attempt 1\n16\n25\n",
     "progress": "found 0\nfound 3\nfound 6\nfound 9\n"
     "done Progress(done=10.0, total=10.0, text='looked at 9')\nTaskTimeout\n",
