@@ -70,6 +70,7 @@ EngineImpl::EngineImpl(const EngineOptions& options, os::Clock* clock, PoolFacto
                     [this](const pool::PoolSpec& spec, pool::PoolObserver* observer) {
                       return MakePool(spec, observer);
                     }),
+      lending_(&core_, &pools_, &workers_, os::ReadProcessStats),
       admission_(&core_, &pools_, &life_),
       linger_(options.usable_cpus) {
   core_.pools = &pools_;
@@ -156,6 +157,7 @@ bool EngineImpl::RunPass() {
   if (workers_.TakeDispatched()) linger_.Dispatched(core_.now_ns, core_.unfinished);
   workers_.ReportChanges();
   pool_manager_.EndUnused();
+  lending_.Review();
   progress |= pool_manager_.Settle();
   ProceedDrain();
   const bool lingering = linger_.Looking(core_.now_ns);
@@ -175,7 +177,7 @@ void EngineImpl::ArmTimer() {
       expiry_ns < INT64_MAX - kExpiryGrainNs) {
     next_ns = std::min(next_ns, (expiry_ns / kExpiryGrainNs + 1) * kExpiryGrainNs);
   }
-  next_ns = std::min(next_ns, pool_manager_.NextUnusedNs());
+  next_ns = std::min({next_ns, pool_manager_.NextUnusedNs(), lending_.next_ns()});
   if (drain_phase_ == DrainPhase::kFinishing || drain_phase_ == DrainPhase::kDelivering) {
     next_ns = std::min(next_ns, drain_deadline_ns_);
   }

@@ -16,6 +16,7 @@
 #include "server/engine/linger.h"
 #include "server/engine/pool_entry.h"
 #include "server/engine/pool_manager.h"
+#include "server/engine/slot_lending.h"
 #include "server/engine/task_life.h"
 #include "server/engine/workers.h"
 #include "server/pool/oom_proof.h"
@@ -129,6 +130,7 @@ class EngineImpl final : public Engine {
   TaskLife life_;
   Workers workers_;
   PoolManager pool_manager_;
+  SlotLending lending_;
   Admission admission_;
   Linger linger_;
   std::vector<TaskSlot> delivered_;

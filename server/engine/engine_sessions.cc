@@ -15,6 +15,7 @@ SessionId EngineImpl::OpenSession(const SessionOptions& options, EventSink* sink
   Session& session = core_.sessions.Open(
       options, client, sink, &core_.tasks,
       {core_.options.max_session_unfinished, core_.options.max_session_undelivered_bytes});
+  if (options.caller.pid > 0) lending_.NoteSession(session.id(), options.caller.pid);
   for (uint64_t tag = 0; tag < options.resume.size(); ++tag) {
     const absl::StatusOr<TaskSlot> slot = FindTask(options.caller, options.resume[tag]);
     if (slot.ok() && core_.tasks.at(*slot).session != session.index()) {

@@ -56,7 +56,7 @@ bool PoolEffects::IsScaled(const PoolEntry& pool) const {
     }
     ++ready;
   }
-  return ready == pool.spec().size;
+  return ready == pool.spec().size + pool.pool->lent();
 }
 
 bool PoolEffects::IsReal(const PoolEntry& pool, const PoolEffect& effect,

@@ -25,6 +25,7 @@ class Sessions {
                    const TaskTable* tasks, const std::vector<std::string>* pool_names);
   // Null when there is none.
   Session* Find(SessionId id);
+  const Session* Find(SessionId id) const { return const_cast<Sessions*>(this)->Find(id); }
   Watch* FindWatch(SessionId id);
   // By TaskRecord::session; null for kNone.
   Session* At(uint32_t index) { return index == kNone ? nullptr : by_index_[index].get(); }

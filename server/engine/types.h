@@ -208,6 +208,7 @@ struct StatusInfo {
 struct Caller {
   uint32_t uid = 0;
   bool privileged = false;
+  int32_t pid = 0;  // of the process that connected; 0: not on this host
 };
 
 // One entry of the event log, and of a session's stream.

@@ -1,8 +1,8 @@
 // How a pool keeps its size.
 //
-//   spec, Resize, Reload, RetireWorker, TasksDone        what is wanted
+//   spec, Resize, Lend, Reload, RetireWorker, TasksDone  what is wanted
 //   ZygoteKeeper --- current zygote                      what there is
-//   Slot 0..size-1 --- serving, replacement
+//   Slot 0..size+lent-1 --- serving, replacement
 //   DeathTally, RestartPacer                             how fast to go on after failures
 //                 |
 //             Reconcile(): forks what is missing, within kForksInFlight, when its pacer allows it
@@ -96,13 +96,23 @@ void ProcessPool::Resize(uint32_t size) {
   spec_.size = size;
   spec_ = Effective(std::move(spec_));
   tally_.SetPoolSize(spec_.size);
-  while (slots_.size() < spec_.size) {
+  FitSlots("the pool was made smaller");
+}
+
+void ProcessPool::Lend(uint32_t workers) {
+  if (phase_ != Phase::kRunning || workers == lent_) return;
+  lent_ = workers;
+  FitSlots("it stood in for a worker that waited");
+}
+
+void ProcessPool::FitSlots(std::string_view why_fewer) {
+  while (slots_.size() < places()) {
     slots_.push_back(std::make_unique<Slot>(static_cast<uint32_t>(slots_.size())));
   }
-  for (size_t i = spec_.size; i < slots_.size(); ++i) {
+  for (size_t i = places(); i < slots_.size(); ++i) {
     while (PooledWorker* worker = slots_[i]->serving()) {
       slots_[i]->Detach(worker);
-      WantRetirement(*worker, ExitReason::kScaledDown, "the pool was made smaller");
+      WantRetirement(*worker, ExitReason::kScaledDown, why_fewer);
     }
   }
   environment_.observer->OnPoolChanged();
@@ -175,7 +185,7 @@ void ProcessPool::Reconcile() {
 void ProcessPool::ForkForSlots(ZygoteProcess& zygote) {
   const int64_t now_ns = environment_.loop->clock()->MonotonicNs();
   int64_t next_ns = std::numeric_limits<int64_t>::max();
-  for (uint32_t i = 0; i < spec_.size; ++i) {
+  for (size_t i = 0; i < places(); ++i) {
     Slot& slot = *slots_[i];
     if (!slot.NeedsFork()) continue;
     if (zygote.forks_outstanding() >= kForksInFlight) break;

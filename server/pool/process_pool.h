@@ -31,6 +31,8 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   const PoolSpec& spec() const override { return spec_; }
   void Start() override;
   void Resize(uint32_t size) override;
+  void Lend(uint32_t workers) override;
+  uint32_t lent() const override { return lent_; }
   void Reload() override;
   void StartDedicated(uint64_t cookie) override;
   bool WantsRetirement(const Worker& worker) const override;
@@ -82,6 +84,9 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   void ContinueShutdown();
   absl::Status ForkWorker(ZygoteProcess& zygote, const WorkerProcessOptions& options, Slot* slot);
   bool ASlotIsStarting() const;
+  // Gives the pool its places() and takes the others back.
+  void FitSlots(std::string_view why_fewer);
+  size_t places() const { return size_t{spec_.size} + lent_; }
 
   PooledWorker* Find(const Worker& worker) const;
   PooledWorker* Find(zygote::WorkerName name) const;
@@ -104,7 +109,8 @@ class ProcessPool final : public WorkerPool, private ZygoteKeeperHost, private W
   Phase phase_ = Phase::kNew;
   ZygoteKeeper zygotes_;
   DeathTally tally_;
-  std::vector<std::unique_ptr<Slot>> slots_;  // as many as the pool ever had; spec_.size are in use
+  std::vector<std::unique_ptr<Slot>> slots_;  // as many as the pool ever had; places() are in use
+  uint32_t lent_ = 0;
   absl::flat_hash_map<Name, std::unique_ptr<PooledWorker>> pooled_;
   std::vector<Worker*> workers_;
   std::vector<std::unique_ptr<PooledWorker>>

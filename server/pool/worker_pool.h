@@ -41,6 +41,9 @@ class WorkerPool {
   virtual const PoolSpec& spec() const = 0;
   virtual void Start() = 0;
   virtual void Resize(uint32_t size) = 0;
+  // Keeps so many workers more than its size, for those that wait for other tasks.
+  virtual void Lend(uint32_t workers) = 0;
+  virtual uint32_t lent() const = 0;
   // A new zygote beside the old one; workers of the old one are replaced when idle (see
   // RetireWorker). If the new one can't be started the old one stays and degraded_reason() says
   // why.

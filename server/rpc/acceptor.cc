@@ -122,12 +122,13 @@ void Acceptor::Admit(os::Fd connection) {
         absl::StrCat("a connection is refused: SO_PEERCRED: ", strerrordesc_np(errno)));
     return;
   }
-  const std::optional<engine::Caller> caller = options_.policy.Admit(peer.uid);
+  std::optional<engine::Caller> caller = options_.policy.Admit(peer.uid);
   if (!caller.has_value()) {
     options_.log->Warning(absl::StrCat("a connection of user ", peer.uid, " (pid ", peer.pid,
                                        ") is refused: not in daemon.allow_users"));
     return;
   }
+  caller->pid = peer.pid;
   connection = Renumber(std::move(connection));
   options_.peers->Register(connection.get(), *caller);
   options_.connection(std::move(connection));

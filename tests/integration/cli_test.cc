@@ -68,6 +68,16 @@ TEST_F(CliTest, RunNeedsNoDoubleDashAndKeepsTheDirectory) {
   EXPECT_EQ(result.out, std::filesystem::current_path().string() + "\n");
 }
 
+TEST_F(CliTest, TasksMayWaitForTasksOfTheirOwnInAFullPool) {
+  std::vector<std::string> command = {"echo", "deep"};
+  for (int i = 0; i < 5; ++i) {
+    command.insert(command.begin(), {CliProgram(), "--address", daemon_->address(), "run", "--"});
+  }
+  command.erase(command.begin());
+  const CliRun::Result result = Run(std::move(command));
+  EXPECT_EQ(result.out, "deep\n") << result.err;
+}
+
 TEST_F(CliTest, RunEndsWith128PlusTheSignal) {
   const CliRun::Result result = Run({"run", "--", "sh", "-c", "kill -TERM $$"});
   EXPECT_EQ(result.code, 143);

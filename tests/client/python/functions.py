@@ -22,6 +22,14 @@ def add(x: int, y: int = 0) -> int:
     return x + y
 
 
+def depth_below(levels: int) -> int:
+    """Waits for a task of its own that does the same, ``levels`` times, in an executor like the test's."""
+    if levels == 0:
+        return 0
+    with prefork.Executor(1) as executor:
+        return 1 + executor.submit(depth_below, levels - 1).result()
+
+
 def pid(_: Any = None) -> int:
     return os.getpid()
 

@@ -224,6 +224,11 @@ def test_results_of_map_outlive_the_with_block() -> None:
     assert list(results) == [x * x for x in range(10)]
 
 
+def test_a_task_may_wait_for_its_own_in_a_full_pool() -> None:
+    with prefork.Executor(1) as executor:
+        assert executor.submit(functions.depth_below, 4).result(60) == 4
+
+
 def test_many_threads(executor: prefork.Executor) -> None:
     sums: list[int] = []
 

@@ -42,7 +42,8 @@ absl::StatusOr<TaskId> PlayedEngine::TrySubmit(TaskSubmission task) {
 }
 
 SessionId PlayedEngine::OpenSession(EventSink* sink, SessionOptions options) {
-  options.caller = kRoot;
+  options.caller.uid = kRoot.uid;
+  options.caller.privileged = kRoot.privileged;
   return engine_->OpenSession(options, sink);
 }
 

@@ -22,6 +22,8 @@ class FakeWorkerPool : public pool::WorkerPool {
   const pool::PoolSpec& spec() const override { return spec_; }
   void Start() override {}
   void Resize(uint32_t size) override { spec_.size = size; }
+  void Lend(uint32_t workers) override { lent_ = workers; }
+  uint32_t lent() const override { return lent_; }
   void Reload() override {}
   void StartDedicated(uint64_t cookie) override { dedicated_asked.push_back(cookie); }
   bool WantsRetirement(const pool::Worker&) const override { return false; }
@@ -65,6 +67,7 @@ class FakeWorkerPool : public pool::WorkerPool {
 
  private:
   pool::PoolSpec spec_;
+  uint32_t lent_ = 0;
   pool::PoolObserver* const observer_;
   std::vector<std::unique_ptr<FakeWorker>> workers_;
   std::vector<pool::Worker*> list_;

@@ -243,6 +243,20 @@ TEST_F(WorkerPoolTest, GrowsAndShrinks) {
   EXPECT_EQ(pool->workers().size(), 2U);
 }
 
+TEST_F(WorkerPoolTest, LendsWorkersBeyondItsSize) {
+  StartPool(Spec("good", "good", 1));
+  ASSERT_TRUE(RunUntilReady(1));
+  pool->Lend(2);
+  ASSERT_TRUE(RunUntilReady(3));
+  EXPECT_EQ(pool->spec().size, 1U);
+  pool->Lend(0);
+  ASSERT_TRUE(RunUntil([&] { return owner.ended.size() == 2; }));
+  for (const auto& ended : owner.ended) {
+    EXPECT_EQ(ended.exit.reason, ExitReason::kScaledDown);
+    EXPECT_GE(ended.index, 1U);
+  }
+}
+
 TEST_F(WorkerPoolTest, ShrinksWhileForksAreOnTheirWay) {
   StartPool(Spec("good", "good", 6));
   ASSERT_TRUE(RunUntil([&] { return pool->zygote_pid() > 0; }));
