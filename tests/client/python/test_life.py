@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -305,8 +306,9 @@ def stranger() -> Iterator[pathlib.Path]:
 
 
 def test_a_private_daemon_is_started_and_shared(stranger: pathlib.Path) -> None:
-    if os.geteuid() == 0 and not os.access("/", os.X_OK):
-        pytest.skip("needs another user")
+    closed = [str(folder) for folder in pathlib.Path(sys.executable).absolute().parents if not folder.stat().st_mode & stat.S_IXOTH]
+    if os.geteuid() == 0 and closed:
+        pytest.skip(f"{closed[0]} is closed to the user that the program becomes")
     environment = {name: value for name, value in os.environ.items() if name != "PREFORK_ADDRESS"}
     environment.update(HOME=str(stranger), XDG_RUNTIME_DIR=str(stranger / "run"), TMPDIR=str(stranger))
     environment.pop("XDG_STATE_HOME", None)
