@@ -10,6 +10,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/time/time.h"
+#include "server/engine/ring.h"
 #include "server/engine/task_record.h"
 
 namespace prefork::engine {
@@ -74,7 +75,7 @@ class TaskTable {
   TaskId next_id_;
   size_t size_ = 0;
   std::vector<std::unique_ptr<Block>> blocks_;
-  std::vector<TaskSlot> free_;
+  Ring<TaskSlot> free_;
   absl::btree_map<uint64_t, std::unique_ptr<Page>> pages_;
   mutable uint64_t last_number_ = UINT64_MAX;  // of last_page_
   mutable Page* last_page_ = nullptr;
