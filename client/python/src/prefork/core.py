@@ -138,7 +138,7 @@ class Core:
         """
         if self._slots is not None:
             self._slots.acquire()
-        self._unfinished.add(future)
+        self._unfinished.add(future)  # from here on `ended` gives the room back
         if self._closed:
             self.ended(future)
             raise RuntimeError("cannot schedule new futures after shutdown")
@@ -154,8 +154,11 @@ class Core:
         self._runs.add(run)
 
     def ended(self, future: Future[Any]) -> None:
-        """Its task has ended, and its process no longer works for it."""
-        self._unfinished.discard(future)
+        """Its task has ended, and its process no longer works for it. Once counts."""
+        try:
+            self._unfinished.remove(future)
+        except KeyError:
+            return
         if self._slots is not None:
             self._slots.release()
         if self._closed and not self._unfinished:

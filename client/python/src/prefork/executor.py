@@ -128,12 +128,18 @@ class Executor(concurrent.futures.Executor):
     ) -> Future[Any]:
         core = self._core
         future._core = core
-        core.begin(future)
         try:
-            connection = core.connection()
-        except BaseException:
+            core.begin(future)
+            return self._begin(future, fn, args, kwargs, parameters)
+        except BaseException:  # Ctrl-C comes anywhere, and nobody would end what was not sent
             core.ended(future)
             raise
+
+    def _begin(
+        self, future: Future[Any], fn: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], parameters: str
+    ) -> Future[Any]:
+        core = self._core
+        connection = core.connection()
         try:
             function, encoded = encode_call(fn, args, kwargs, core.context, parameters + self.parameters)
         except Exception as error:
@@ -149,11 +155,7 @@ class Executor(concurrent.futures.Executor):
             if same is not future:
                 core.ended(future)
                 return same
-        try:
-            self._send(future, function.name, content_type, payload)
-        except BaseException:
-            core.ended(future)
-            raise
+        self._send(future, function.name, content_type, payload)
         return future
 
     def map(
